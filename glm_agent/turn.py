@@ -254,7 +254,9 @@ def _why(turn: Turn, response: ModelResponse) -> TurnStopped:
     """Why the turn ends with this response; only an answer in words is a success."""
     reason = _STOP_REASONS.get(response.finish_reason, "error")
     if reason != "end_turn":
-        return TurnStopped(stop_reason=reason, detail=f"the model stopped with finish_reason {response.finish_reason!r}")
+        return TurnStopped(
+            stop_reason=reason, detail=f"the model stopped with finish_reason {response.finish_reason!r}"
+        )
     if turn.step > turn.started.max_steps:
         return TurnStopped(stop_reason="max_steps", detail=f"the limit of {turn.started.max_steps} steps was reached")
     if response.finish_reason == "tool_calls" and not response.hosted_calls:
