@@ -60,6 +60,13 @@ class Tools(Protocol):
         """What is offered to the model, in a stable order."""
         ...
 
+    async def permit(self, call: ToolCall, context: ToolContext) -> ToolResult | ApprovalRequested | TurnStopped | None:
+        """What stands in the way of a call, before anything of it is on record; None lets it run.
+
+        A permission or a budget answers here. It must not run the tool.
+        """
+        ...
+
     async def call(self, call: ToolCall, context: ToolContext) -> ToolResult | ApprovalRequested | TurnStopped:
         """Run one call. Errors of the tool are results; only cancellation is raised."""
         ...

@@ -109,13 +109,13 @@ def receive(turn: Turn, fact: Fact) -> Turn:
         case HistoryReplaced():
             return replace(turn, messages=fact.messages, requested=(), approved=())
         case TurnStopped():
-            return replace(turn, stopped=fact)
+            return turn if turn.stopped is not None else replace(turn, stopped=fact)
 
 
 def cancel(turn: Turn, *, reason: str = "cancelled by the user") -> tuple[Fact, ...]:
     """Facts that close every open call with ``reason``, in call order; none where none is open."""
     return tuple(
-        ToolResult(call_id=call.id, name=call.name, content=f"not run: {reason}", is_error=True)
+        ToolResult(call_id=call.id, name=call.name, content=f"no result: {reason}", is_error=True)
         for call in open_calls(turn.messages)
     )
 

@@ -1,0 +1,460 @@
+"""The driver: the only place that awaits a turn.
+
+It asks ``pending``, has it answered through ``Steps``, and ``receive``s. What belongs here is how
+answers are got: at once, early, kept, shown, cancelled. What the answers are is decided by the
+model, the tools and the turn; a feature wraps one of those and never adds a branch here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self, TypeAlias, TypeVar, cast
+
+import anyio
+import anyio.from_thread
+import anyio.lowlevel
+from anyio.abc import TaskGroup
+
+from glm_agent.errors import AgentError, ContentFiltered, ContextOverflow, ModelProtocolError
+from glm_agent.messages import (
+    ApprovalDecision,
+    ApprovalRequested,
+    Event,
+    Fact,
+    ModelRequest,
+    ModelResponse,
+    Retrying,
+    ToolCall,
+    ToolCallReady,
+    ToolFinished,
+    ToolResult,
+    ToolSpec,
+    ToolStarted,
+    TurnResult,
+    TurnStopped,
+)
+from glm_agent.models.model import Model
+from glm_agent.registry import ToolContext, Tools
+from glm_agent.turn import Turn, approval, cancel, pending, receive
+
+Observer: TypeAlias = Callable[[Event], None]
+"""Sees every event of a turn; must not block. What it raises is logged and goes no further."""
+
+Approver: TypeAlias = Callable[[ApprovalRequested], Awaitable[ApprovalDecision | None]]
+"""Asks a person; None when there is nobody to ask."""
+
+_log = logging.getLogger("glm_agent")
+
+
+# -- where answers are kept ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Intent:
+    """On record before a ``write`` call runs, so that a later process knows it may have happened."""
+
+    key: str
+    """The call's idempotency key."""
+    call_id: str
+    name: str
+    holder: str
+    """``Steps.holder`` of the process that began it."""
+    kind: Literal["intent"] = "intent"
+
+
+Record: TypeAlias = Fact | Intent
+
+
+class Slot(Protocol):
+    """One place in the order of a turn's records."""
+
+    async def run(self, answer: Callable[[], Awaitable[Record]]) -> Record:
+        """The record kept here; where there is none, make it and keep it before returning."""
+        ...
+
+
+class Steps(Protocol):
+    """Where answers are kept."""
+
+    @property
+    def holder(self) -> str:
+        """Differs with every opening of the store, so that another process's intents are told from ours."""
+        ...
+
+    @property
+    def allows_early(self) -> bool:
+        """Whether a ``read`` call may start before the response that asks for it is on record."""
+        ...
+
+    def reserve(self) -> Slot:
+        """The next slot; drawn in the model's call order, before anything runs at once."""
+        ...
+
+    def gate(self) -> AbstractAsyncContextManager[None]:
+        """Held while an answer is made, so that a store can drain before it closes."""
+        ...
+
+
+class _InlineSlot:
+    async def run(self, answer: Callable[[], Awaitable[Record]]) -> Record:
+        return await answer()
+
+
+class InlineSteps:
+    """Keeps nothing."""
+
+    holder = ""
+    allows_early = True
+
+    def reserve(self) -> Slot:
+        return _SLOT
+
+    def gate(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
+
+_SLOT = _InlineSlot()
+
+
+# -- the loop -------------------------------------------------------------------------------------------
+
+
+@dataclass(kw_only=True)
+class Driver:
+    """Drives one turn to its result. ``turn`` is always the state so far, also after an exception."""
+
+    turn: Turn
+    model: Model
+    tools: Tools
+    steps: Steps = field(default_factory=InlineSteps)
+    observers: Sequence[Observer] = ()
+    approve: Approver | None = None
+    deps: Any = None
+    timeout_seconds: float | None = None
+    """Bound of the whole turn; then it stops with ``budget``."""
+    clock: Callable[[], float] = time.monotonic
+
+    async def run(self, *facts: Fact) -> TurnResult:
+        """Keep and receive ``facts``, then answer whatever is pending until the turn has a result."""
+        with anyio.move_on_after(self.timeout_seconds) as scope:
+            await self._loop(facts)
+        if scope.cancelled_caught:
+            detail = f"the time budget of {self.timeout_seconds:g} seconds is used up"
+            await self._close(TurnStopped(stop_reason="budget", detail=detail))
+        (result,) = pending(self.turn)
+        assert isinstance(result, TurnResult)
+        return result
+
+    async def _loop(self, facts: Sequence[Fact]) -> None:
+        for fact in facts:
+            await self._keep(self.steps.reserve(), partial(_same, fact))
+        self._specs = {spec.name: spec for spec in self.turn.started.tools}
+        async with _unwrapped(anyio.create_task_group()) as early_tasks:
+            self._early = _EarlyCalls(early_tasks, self._answer_early)
+            self._thread, self._token = threading.get_ident(), anyio.lowlevel.current_token()
+            while not isinstance((todo := pending(self.turn))[0], TurnResult):
+                if isinstance(todo[0], ModelRequest):
+                    await self._keep(self.steps.reserve(), partial(self._ask, todo[0]))
+                else:
+                    await self._work(cast("tuple[ToolCall | ApprovalRequested, ...]", todo))
+            self._early.discard()
+
+    async def _keep(self, slot: Slot, answer: Callable[[], Awaitable[Fact]]) -> None:
+        """One answer: made, kept, received, shown, in this order."""
+        async with self.steps.gate():
+            fact = cast("Fact", await slot.run(answer))
+        self.turn = receive(self.turn, fact)
+        self._observe(fact)
+
+    async def _close(self, why: TurnStopped) -> None:
+        """End the turn now; open calls get a result, so that the conversation can go on."""
+        for fact in (*cancel(self.turn, reason=why.detail), why):
+            await self._keep(self.steps.reserve(), partial(_same, fact))
+
+    # -- the model
+
+    async def _ask(self, request: ModelRequest) -> Fact:
+        try:
+            return await self._listen(request)
+        except (ContextOverflow, ContentFiltered) as error:
+            # What no wrapper could mend ends the turn as a result; an answer that came is kept.
+            reason = "context_overflow" if isinstance(error, ContextOverflow) else "refusal"
+            return error.response or TurnStopped(stop_reason=reason, detail=str(error))
+
+    async def _listen(self, request: ModelRequest) -> Fact:
+        answer: Fact | None = None
+        async with aclosing(self.model.stream(request)) as events:
+            async for event in events:
+                match event:
+                    case ModelResponse() | TurnStopped():
+                        answer = event
+                        break
+                    case ToolCallReady():
+                        self._maybe_start_early(event.call)
+                    case _:
+                        if isinstance(event, Retrying):
+                            self._early.discard()
+                        self._observe(event)
+        if answer is None:
+            raise ModelProtocolError(f"the model {self.model.name!r} ended its stream without a response")
+        return answer
+
+    # -- the tools
+
+    async def _work(self, todo: Sequence[ToolCall | ApprovalRequested]) -> None:
+        calls = [item for item in todo if isinstance(item, ToolCall)]
+        if not calls:
+            await self._decide(cast("ApprovalRequested", todo[0]))
+        elif len(calls) == 1:
+            await self._call(calls[0], self.steps.reserve(), self.steps.reserve())
+        else:
+            async with _unwrapped(anyio.create_task_group()) as tasks:
+                for call in calls:
+                    tasks.start_soon(self._call, call, self.steps.reserve(), self.steps.reserve())
+        stopped = self.turn.stopped
+        if stopped is not None and stopped.stop_reason not in ("needs_approval", "needs_decision"):
+            for fact in cancel(self.turn, reason=stopped.detail):
+                await self._keep(self.steps.reserve(), partial(_same, fact))
+
+    async def _call(self, call: ToolCall, intent_slot: Slot, result_slot: Slot) -> None:
+        """One call. Every call draws two slots, whatever its effect, so that a changed effect moves no slot."""
+        early = self._early.take(call)
+        context = self._context(call)
+        context.idempotency_key = _idempotency_key(self.turn, call)
+        context.approval = approval(self.turn, call.id)
+        call = _as_decided(call, context.approval)
+        refused = None if early else await self.tools.permit(call, context)
+        if refused is None and self._effect(call) == "write":
+            intent = Intent(key=context.idempotency_key, call_id=call.id, name=call.name, holder=self.steps.holder)
+            kept = await intent_slot.run(partial(_same, intent))
+            context.was_started = isinstance(kept, Intent) and kept.holder != intent.holder
+        if early:
+            await self._keep(result_slot, early.wait)
+        else:
+            await self._keep(result_slot, partial(self._answer, call, context, refused))
+
+    async def _answer(self, call: ToolCall, context: ToolContext, refused: Fact | None = None) -> Fact:
+        if refused is not None:
+            return refused
+        started = self.clock()
+        self._observe(ToolStarted(call=call))
+        fact = await self.tools.call(call, context)
+        if isinstance(fact, ToolResult):
+            self._observe(ToolFinished(result=fact, duration_seconds=self.clock() - started))
+        return fact
+
+    async def _decide(self, request: ApprovalRequested) -> None:
+        decision = await self.approve(request) if self.approve is not None else None
+        detail = (
+            f"the call of {request.name!r} waits for approval ({request.call_id}): {request.reason or request.rule}"
+        )
+        fact = decision or TurnStopped(stop_reason="needs_approval", detail=detail)
+        await self._keep(self.steps.reserve(), partial(_same, fact))
+
+    def _context(self, call: ToolCall) -> ToolContext:
+        turn = self.turn
+        return ToolContext(
+            call=call,
+            deps=self.deps,
+            session=turn.started.session,
+            messages=turn.messages,
+            granted=turn.granted,
+            emit=self._emit,
+        )
+
+    def _effect(self, call: ToolCall) -> str:
+        spec: ToolSpec | None = self._specs.get(call.name)
+        return spec.effect if spec is not None else "write"
+
+    # -- early calls: while the stream is still coming
+
+    def _maybe_start_early(self, call: ToolCall) -> None:
+        """Only what may be repeated starts before the response is there: GLM can begin a generation anew."""
+        at_limit = self.turn.step >= self.turn.started.max_steps
+        if self.steps.allows_early and not at_limit and self._effect(call) == "read":
+            self._early.start(call)
+
+    async def _answer_early(self, call: ToolCall) -> Fact:
+        context = self._context(call)
+        refused = await self.tools.permit(call, context)
+        return await self._answer(call, context, refused)
+
+    # -- events
+
+    def _observe(self, event: Event) -> None:
+        for observer in self.observers:
+            try:
+                observer(event)
+            except Exception:
+                _log.exception("an observer failed on %r and was passed over", event.kind)
+
+    def _emit(self, event: Event) -> None:
+        """``_observe`` for tools, which may run in other threads and outlive the turn."""
+        if threading.get_ident() == self._thread:
+            self._observe(event)
+            return
+        try:
+            anyio.from_thread.run_sync(self._observe, event, token=self._token)
+        except RuntimeError:
+            _log.debug("%r came after the turn had ended", event.kind)
+
+
+class _EarlyCalls:
+    """Calls of a coming response that already run; each ends as its result or is thrown away."""
+
+    def __init__(self, tasks: TaskGroup, answer: Callable[[ToolCall], Awaitable[Fact]]) -> None:
+        self._tasks, self._answer = tasks, answer
+        self._running: dict[str, _EarlyCall] = {}
+
+    def start(self, call: ToolCall) -> None:
+        early = self._running[call.id] = _EarlyCall(call)
+        self._tasks.start_soon(early.run, self._answer)
+
+    def take(self, call: ToolCall) -> _EarlyCall | None:
+        """The running call, if it is the very same: name and arguments too."""
+        early = self._running.pop(call.id, None)
+        if early is not None and early.call != call:
+            early.scope.cancel()
+            return None
+        return early
+
+    def discard(self) -> None:
+        for early in self._running.values():
+            early.scope.cancel()
+        self._running.clear()
+
+
+class _EarlyCall:
+    def __init__(self, call: ToolCall) -> None:
+        self.call = call
+        self.scope = anyio.CancelScope()
+        self._done = anyio.Event()
+        self._fact: Fact | None = None
+
+    async def run(self, answer: Callable[[ToolCall], Awaitable[Fact]]) -> None:
+        with self.scope:
+            self._fact = await answer(self.call)
+            self._done.set()
+
+    async def wait(self) -> Fact:
+        try:
+            await self._done.wait()
+        except BaseException:
+            self.scope.cancel()
+            raise
+        assert self._fact is not None
+        return self._fact
+
+
+# -- the same, as a stream of events ------------------------------------------------------------------
+
+
+class EventStream:
+    """The events of one turn: ``async with`` it, iterate, then read ``result``.
+
+    Leaving the block before the end cancels the turn.
+    """
+
+    def __init__(self, run: Callable[[Observer], Awaitable[TurnResult]]) -> None:
+        self._run = run
+        self._events = deque[Event]()
+        self._wake = anyio.Event()
+        self._is_done = False
+        self._error: Exception | None = None
+        self._result: TurnResult | None = None
+
+    @property
+    def result(self) -> TurnResult:
+        """How the turn ended; there once the events are used up."""
+        if self._result is None:
+            raise AgentError("the turn has no result yet: iterate over its events to the end first")
+        return self._result
+
+    async def __aenter__(self) -> Self:
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self._drive)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._tasks.cancel_scope.cancel()
+        async with _unwrapped(nullcontext()):
+            await self._tasks.__aexit__(kind, error, trace)
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._events:
+            if self._error is not None:
+                raise self._error
+            if self._is_done:
+                raise StopAsyncIteration
+            self._wake = anyio.Event()
+            await self._wake.wait()
+        return self._events.popleft()
+
+    def _put(self, event: Event) -> None:
+        self._events.append(event)
+        self._wake.set()
+
+    async def _drive(self) -> None:
+        try:
+            self._result = await self._run(self._put)
+        except Exception as error:
+            self._error = error
+        finally:
+            self._is_done = True
+            self._wake.set()
+
+
+# -- small parts ------------------------------------------------------------------------------------------
+
+
+_T = TypeVar("_T")
+
+
+async def _same(record: _T) -> _T:
+    return record
+
+
+@asynccontextmanager
+async def _unwrapped(group: AbstractAsyncContextManager[_T]) -> AsyncGenerator[_T, None]:
+    """A task group whose error is the error itself: callers catch what they know, not groups of it."""
+    try:
+        async with group as entered:
+            yield entered
+    except BaseExceptionGroup as errors:
+        error: BaseException = errors
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from error.__cause__
+
+
+def _as_decided(call: ToolCall, decision: ApprovalDecision | None) -> ToolCall:
+    """The call with the arguments the person edited, where one did."""
+    return call if decision is None or decision.arguments is None else replace(call, arguments=decision.arguments)
+
+
+def _idempotency_key(turn: Turn, call: ToolCall) -> str:
+    """Names this call in every process that resumes the turn; never the provider's id, which is reused."""
+    response = next(m for m in reversed(turn.messages) if isinstance(m, ModelResponse))
+    place = response.tool_calls.index(call)
+    try:
+        arguments = json.dumps(json.loads(call.arguments or "{}"), sort_keys=True)
+    except ValueError:
+        arguments = call.arguments
+    parts = (turn.started.session, turn.started.turn, turn.step, place, call.name, arguments)
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
