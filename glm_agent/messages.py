@@ -99,6 +99,8 @@ class ToolSpec:
     effect: Effect = "write"
     is_untrusted: bool = False
     """Whether its results may hold text that strangers wrote."""
+    needs_approval: bool = False
+    """Whether its author wants a person to agree to every call."""
     source: str = ""
     """Where it comes from, for people: ``module:function`` or ``mcp:server``."""
 

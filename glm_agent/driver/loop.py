@@ -1,9 +1,4 @@
-"""The driver: the only place that awaits a turn.
-
-It asks ``pending``, has it answered through ``Steps``, and ``receive``s. What belongs here is how
-answers are got: at once, early, kept, shown, cancelled. What the answers are is decided by the
-model, the tools and the turn; a feature wraps one of those and never adds a branch here.
-"""
+"""The one loop over ``pending`` and ``receive``."""
 
 from __future__ import annotations
 
@@ -12,20 +7,20 @@ import json
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from types import TracebackType
-from typing import Any, Literal, Protocol, Self, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import anyio
 import anyio.from_thread
 import anyio.lowlevel
-from anyio.abc import TaskGroup
 
-from glm_agent.errors import AgentError, ContentFiltered, ContextOverflow, ModelProtocolError
+from glm_agent.driver.early import EarlyCalls
+from glm_agent.driver.groups import unwrapped
+from glm_agent.driver.steps import InlineSteps, Intent, Slot, Steps
+from glm_agent.errors import ContentFiltered, ContextOverflow, ModelProtocolError
 from glm_agent.messages import (
     ApprovalDecision,
     ApprovalRequested,
@@ -34,6 +29,7 @@ from glm_agent.messages import (
     ModelRequest,
     ModelResponse,
     Retrying,
+    StopReason,
     ToolCall,
     ToolCallReady,
     ToolFinished,
@@ -55,78 +51,7 @@ Approver: TypeAlias = Callable[[ApprovalRequested], Awaitable[ApprovalDecision |
 
 _log = logging.getLogger("glm_agent")
 
-
-# -- where answers are kept ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Intent:
-    """On record before a ``write`` call runs, so that a later process knows it may have happened."""
-
-    key: str
-    """The call's idempotency key."""
-    call_id: str
-    name: str
-    holder: str
-    """``Steps.holder`` of the process that began it."""
-    kind: Literal["intent"] = "intent"
-
-
-Record: TypeAlias = Fact | Intent
-
-
-class Slot(Protocol):
-    """One place in the order of a turn's records."""
-
-    async def run(self, answer: Callable[[], Awaitable[Record]]) -> Record:
-        """The record kept here; where there is none, make it and keep it before returning."""
-        ...
-
-
-class Steps(Protocol):
-    """Where answers are kept."""
-
-    @property
-    def holder(self) -> str:
-        """Differs with every opening of the store, so that another process's intents are told from ours."""
-        ...
-
-    @property
-    def allows_early(self) -> bool:
-        """Whether a ``read`` call may start before the response that asks for it is on record."""
-        ...
-
-    def reserve(self) -> Slot:
-        """The next slot; drawn in the model's call order, before anything runs at once."""
-        ...
-
-    def gate(self) -> AbstractAsyncContextManager[None]:
-        """Held while an answer is made, so that a store can drain before it closes."""
-        ...
-
-
-class _InlineSlot:
-    async def run(self, answer: Callable[[], Awaitable[Record]]) -> Record:
-        return await answer()
-
-
-class InlineSteps:
-    """Keeps nothing."""
-
-    holder = ""
-    allows_early = True
-
-    def reserve(self) -> Slot:
-        return _SLOT
-
-    def gate(self) -> AbstractAsyncContextManager[None]:
-        return nullcontext()
-
-
-_SLOT = _InlineSlot()
-
-
-# -- the loop -------------------------------------------------------------------------------------------
+_T = TypeVar("_T")
 
 
 @dataclass(kw_only=True)
@@ -150,7 +75,9 @@ class Driver:
             await self._loop(facts)
         if scope.cancelled_caught:
             detail = f"the time budget of {self.timeout_seconds:g} seconds is used up"
-            await self._close(TurnStopped(stop_reason="budget", detail=detail))
+            await self._close_calls(detail)
+            stopped = TurnStopped(stop_reason="budget", detail=detail)
+            await self._keep(self.steps.reserve(), partial(_same, stopped))
         (result,) = pending(self.turn)
         assert isinstance(result, TurnResult)
         return result
@@ -159,8 +86,8 @@ class Driver:
         for fact in facts:
             await self._keep(self.steps.reserve(), partial(_same, fact))
         self._specs = {spec.name: spec for spec in self.turn.started.tools}
-        async with _unwrapped(anyio.create_task_group()) as early_tasks:
-            self._early = _EarlyCalls(early_tasks, self._answer_early)
+        async with unwrapped(anyio.create_task_group()) as early_tasks:
+            self._early = EarlyCalls(early_tasks, self._answer_early)
             self._thread, self._token = threading.get_ident(), anyio.lowlevel.current_token()
             while not isinstance((todo := pending(self.turn))[0], TurnResult):
                 if isinstance(todo[0], ModelRequest):
@@ -176,9 +103,9 @@ class Driver:
         self.turn = receive(self.turn, fact)
         self._observe(fact)
 
-    async def _close(self, why: TurnStopped) -> None:
-        """End the turn now; open calls get a result, so that the conversation can go on."""
-        for fact in (*cancel(self.turn, reason=why.detail), why):
+    async def _close_calls(self, reason: str) -> None:
+        """Open calls get a result, so that the conversation can go on."""
+        for fact in cancel(self.turn, reason=reason):
             await self._keep(self.steps.reserve(), partial(_same, fact))
 
     # -- the model
@@ -188,7 +115,7 @@ class Driver:
             return await self._listen(request)
         except (ContextOverflow, ContentFiltered) as error:
             # What no wrapper could mend ends the turn as a result; an answer that came is kept.
-            reason = "context_overflow" if isinstance(error, ContextOverflow) else "refusal"
+            reason: StopReason = "context_overflow" if isinstance(error, ContextOverflow) else "refusal"
             return error.response or TurnStopped(stop_reason=reason, detail=str(error))
 
     async def _listen(self, request: ModelRequest) -> Fact:
@@ -218,13 +145,12 @@ class Driver:
         elif len(calls) == 1:
             await self._call(calls[0], self.steps.reserve(), self.steps.reserve())
         else:
-            async with _unwrapped(anyio.create_task_group()) as tasks:
+            async with unwrapped(anyio.create_task_group()) as tasks:
                 for call in calls:
                     tasks.start_soon(self._call, call, self.steps.reserve(), self.steps.reserve())
         stopped = self.turn.stopped
         if stopped is not None and stopped.stop_reason not in ("needs_approval", "needs_decision"):
-            for fact in cancel(self.turn, reason=stopped.detail):
-                await self._keep(self.steps.reserve(), partial(_same, fact))
+            await self._close_calls(stopped.detail)
 
     async def _call(self, call: ToolCall, intent_slot: Slot, result_slot: Slot) -> None:
         """One call. Every call draws two slots, whatever its effect, so that a changed effect moves no slot."""
@@ -309,138 +235,8 @@ class Driver:
             _log.debug("%r came after the turn had ended", event.kind)
 
 
-class _EarlyCalls:
-    """Calls of a coming response that already run; each ends as its result or is thrown away."""
-
-    def __init__(self, tasks: TaskGroup, answer: Callable[[ToolCall], Awaitable[Fact]]) -> None:
-        self._tasks, self._answer = tasks, answer
-        self._running: dict[str, _EarlyCall] = {}
-
-    def start(self, call: ToolCall) -> None:
-        early = self._running[call.id] = _EarlyCall(call)
-        self._tasks.start_soon(early.run, self._answer)
-
-    def take(self, call: ToolCall) -> _EarlyCall | None:
-        """The running call, if it is the very same: name and arguments too."""
-        early = self._running.pop(call.id, None)
-        if early is not None and early.call != call:
-            early.scope.cancel()
-            return None
-        return early
-
-    def discard(self) -> None:
-        for early in self._running.values():
-            early.scope.cancel()
-        self._running.clear()
-
-
-class _EarlyCall:
-    def __init__(self, call: ToolCall) -> None:
-        self.call = call
-        self.scope = anyio.CancelScope()
-        self._done = anyio.Event()
-        self._fact: Fact | None = None
-
-    async def run(self, answer: Callable[[ToolCall], Awaitable[Fact]]) -> None:
-        with self.scope:
-            self._fact = await answer(self.call)
-            self._done.set()
-
-    async def wait(self) -> Fact:
-        try:
-            await self._done.wait()
-        except BaseException:
-            self.scope.cancel()
-            raise
-        assert self._fact is not None
-        return self._fact
-
-
-# -- the same, as a stream of events ------------------------------------------------------------------
-
-
-class EventStream:
-    """The events of one turn: ``async with`` it, iterate, then read ``result``.
-
-    Leaving the block before the end cancels the turn.
-    """
-
-    def __init__(self, run: Callable[[Observer], Awaitable[TurnResult]]) -> None:
-        self._run = run
-        self._events = deque[Event]()
-        self._wake = anyio.Event()
-        self._is_done = False
-        self._error: Exception | None = None
-        self._result: TurnResult | None = None
-
-    @property
-    def result(self) -> TurnResult:
-        """How the turn ended; there once the events are used up."""
-        if self._result is None:
-            raise AgentError("the turn has no result yet: iterate over its events to the end first")
-        return self._result
-
-    async def __aenter__(self) -> Self:
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
-        self._tasks.start_soon(self._drive)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._tasks.cancel_scope.cancel()
-        async with _unwrapped(nullcontext()):
-            await self._tasks.__aexit__(kind, error, trace)
-
-    def __aiter__(self) -> AsyncIterator[Event]:
-        return self
-
-    async def __anext__(self) -> Event:
-        while not self._events:
-            if self._error is not None:
-                raise self._error
-            if self._is_done:
-                raise StopAsyncIteration
-            self._wake = anyio.Event()
-            await self._wake.wait()
-        return self._events.popleft()
-
-    def _put(self, event: Event) -> None:
-        self._events.append(event)
-        self._wake.set()
-
-    async def _drive(self) -> None:
-        try:
-            self._result = await self._run(self._put)
-        except Exception as error:
-            self._error = error
-        finally:
-            self._is_done = True
-            self._wake.set()
-
-
-# -- small parts ------------------------------------------------------------------------------------------
-
-
-_T = TypeVar("_T")
-
-
 async def _same(record: _T) -> _T:
     return record
-
-
-@asynccontextmanager
-async def _unwrapped(group: AbstractAsyncContextManager[_T]) -> AsyncGenerator[_T, None]:
-    """A task group whose error is the error itself: callers catch what they know, not groups of it."""
-    try:
-        async with group as entered:
-            yield entered
-    except BaseExceptionGroup as errors:
-        error: BaseException = errors
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        raise error from error.__cause__
 
 
 def _as_decided(call: ToolCall, decision: ApprovalDecision | None) -> ToolCall:

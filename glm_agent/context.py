@@ -1,0 +1,73 @@
+"""Policies on a history, without I/O: how long it is, and how it is made valid again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from glm_agent.messages import Message, ModelResponse, ToolCall, ToolResult, UserMessage
+
+
+def count_tokens(messages: Iterable[Message]) -> int:
+    """A local estimate of the tokens of a history: a quarter of its UTF-8 bytes for Latin text, two thirds
+    of a token for each other character. Attachments count 1,000 each.
+
+    The provider's own count is ``ModelResponse.usage``; this one is for what was not sent yet.
+    """
+    return sum(_count(message) for message in messages)
+
+
+def repair(messages: Sequence[Message], *, keep_open: bool = False) -> tuple[Message, ...]:
+    """A history that the wire takes: every call has exactly one result, right behind it and in call order.
+
+    Results without a call are dropped, calls without a result get one that says so; with
+    ``keep_open`` the calls of the last response stay open, so that a turn can go on with them.
+    Valid histories come back equal.
+    """
+    repaired: list[Message] = []
+    queue = list(messages)
+    while queue:
+        message = queue.pop(0)
+        if isinstance(message, ToolResult):
+            continue
+        repaired.append(message)
+        if isinstance(message, ModelResponse) and message.tool_calls:
+            results = _take_results(queue)
+            is_last = keep_open and not any(isinstance(m, UserMessage | ModelResponse) for m in queue)
+            repaired.extend(
+                results.get(call.id) or _lost(call) for call in message.tool_calls if call.id in results or not is_last
+            )
+    return tuple(repaired)
+
+
+def _take_results(queue: list[Message]) -> dict[str, ToolResult]:
+    """The results up to the next response, taken out of the queue; what was said between stays."""
+    results = dict[str, ToolResult]()
+    kept: list[Message] = []
+    while queue and not isinstance(queue[0], ModelResponse):
+        message = queue.pop(0)
+        if isinstance(message, ToolResult):
+            results.setdefault(message.call_id, message)
+        else:
+            kept.append(message)
+    queue[:0] = kept
+    return results
+
+
+def _lost(call: ToolCall) -> ToolResult:
+    return ToolResult(call_id=call.id, name=call.name, content="no result: it was lost", is_error=True)
+
+
+def _count(message: Message) -> int:
+    match message:
+        case UserMessage():
+            return _count_text(message.text) + 1000 * len(message.attachments)
+        case ToolResult():
+            return _count_text(message.content) + 1000 * len(message.attachments)
+        case ModelResponse():
+            calls = sum(_count_text(call.name) + _count_text(call.arguments) for call in message.tool_calls)
+            return _count_text(message.text) + _count_text(message.reasoning) + calls
+
+
+def _count_text(text: str) -> int:
+    latin = len(text.encode("ascii", "ignore"))
+    return (latin + 3) // 4 + (2 * (len(text) - latin) + 2) // 3

@@ -1,0 +1,12 @@
+"""The driver: the only place that awaits a turn.
+
+It asks ``pending``, has it answered through ``Steps``, and ``receive``s. What belongs here is how
+answers are got: at once, early, kept, shown, cancelled. What the answers are is decided by the
+model, the tools and the turn; a feature wraps one of those and never adds a branch here.
+"""
+
+from glm_agent.driver.loop import Approver, Driver, Observer
+from glm_agent.driver.steps import InlineSteps, Intent, Record, Slot, Steps
+from glm_agent.driver.stream import EventStream
+
+__all__ = ["Approver", "Driver", "EventStream", "InlineSteps", "Intent", "Observer", "Record", "Slot", "Steps"]

@@ -1,0 +1,77 @@
+"""Where the answers of a turn are kept: the steps seam, and the steps that keep nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from glm_agent.messages import Fact
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Intent:
+    """On record before a ``write`` call runs, so that a later process knows it may have happened."""
+
+    key: str
+    """The call's idempotency key."""
+    call_id: str
+    name: str
+    holder: str
+    """``Steps.holder`` of the process that began it."""
+    kind: Literal["intent"] = "intent"
+
+
+Record: TypeAlias = Fact | Intent
+
+
+class Slot(Protocol):
+    """One place in the order of a turn's records."""
+
+    async def run(self, answer: Callable[[], Awaitable[Record]]) -> Record:
+        """The record kept here; where there is none, make it and keep it before returning."""
+        ...
+
+
+class Steps(Protocol):
+    """Where answers are kept."""
+
+    @property
+    def holder(self) -> str:
+        """Differs with every opening of the store, so that another process's intents are told from ours."""
+        ...
+
+    @property
+    def allows_early(self) -> bool:
+        """Whether a ``read`` call may start before the response that asks for it is on record."""
+        ...
+
+    def reserve(self) -> Slot:
+        """The next slot; drawn in the model's call order, before anything runs at once."""
+        ...
+
+    def gate(self) -> AbstractAsyncContextManager[None]:
+        """Held while an answer is made, so that a store can drain before it closes."""
+        ...
+
+
+class _InlineSlot:
+    async def run(self, answer: Callable[[], Awaitable[Record]]) -> Record:
+        return await answer()
+
+
+class InlineSteps:
+    """Keeps nothing."""
+
+    holder = ""
+    allows_early = True
+
+    def reserve(self) -> Slot:
+        return _SLOT
+
+    def gate(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
+
+_SLOT = _InlineSlot()

@@ -1,0 +1,41 @@
+"""Permissions as a wrapper around tools: what the policy denies is not offered and does not run."""
+
+from __future__ import annotations
+
+from glm_agent.messages import ApprovalRequested, ToolCall, ToolResult, ToolSpec, TurnStopped
+from glm_agent.permissions import Policy, decide
+from glm_agent.registry import ToolContext, Tools
+
+
+class PermittedTools:
+    """Another ``Tools`` under a ``Policy``."""
+
+    def __init__(self, tools: Tools, policy: Policy) -> None:
+        self._tools, self._policy = tools, policy
+        self._specs: dict[str, ToolSpec] = {}
+
+    async def specs(self) -> tuple[ToolSpec, ...]:
+        """What is offered: tools that every call would be denied of do not exist for the model."""
+        specs = await self._tools.specs()
+        self._specs = {spec.name: spec for spec in specs}
+        return tuple(spec for spec in specs if decide(spec, self._policy).verdict != "deny")
+
+    async def permit(self, call: ToolCall, context: ToolContext) -> ToolResult | ApprovalRequested | TurnStopped | None:
+        """The policy's word on this call, then that of the tools inside."""
+        spec = self._specs.get(call.name)
+        if spec is not None and context.approval is None:
+            decision = decide(spec, self._policy, granted=context.granted)
+            if decision.verdict == "deny":
+                return ToolResult(call_id=call.id, name=call.name, content=f"denied: {decision.reason}", is_error=True)
+            if decision.verdict == "ask":
+                return ApprovalRequested(
+                    call_id=call.id,
+                    name=call.name,
+                    arguments=call.arguments,
+                    rule=decision.rule,
+                    reason=decision.reason,
+                )
+        return await self._tools.permit(call, context)
+
+    async def call(self, call: ToolCall, context: ToolContext) -> ToolResult | ApprovalRequested | TurnStopped:
+        return await self._tools.call(call, context)
