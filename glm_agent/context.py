@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 
 from glm_agent.messages import Message, ModelResponse, ToolCall, ToolResult, UserMessage
@@ -24,9 +25,9 @@ def repair(messages: Sequence[Message], *, keep_open: bool = False) -> tuple[Mes
     Valid histories come back equal.
     """
     repaired: list[Message] = []
-    queue = list(messages)
+    queue = deque(messages)
     while queue:
-        message = queue.pop(0)
+        message = queue.popleft()
         if isinstance(message, ToolResult):
             continue
         repaired.append(message)
@@ -39,17 +40,17 @@ def repair(messages: Sequence[Message], *, keep_open: bool = False) -> tuple[Mes
     return tuple(repaired)
 
 
-def _take_results(queue: list[Message]) -> dict[str, ToolResult]:
+def _take_results(queue: deque[Message]) -> dict[str, ToolResult]:
     """The results up to the next response, taken out of the queue; what was said between stays."""
     results = dict[str, ToolResult]()
     kept: list[Message] = []
     while queue and not isinstance(queue[0], ModelResponse):
-        message = queue.pop(0)
+        message = queue.popleft()
         if isinstance(message, ToolResult):
             results.setdefault(message.call_id, message)
         else:
             kept.append(message)
-    queue[:0] = kept
+    queue.extendleft(reversed(kept))
     return results
 
 
