@@ -1,8 +1,12 @@
-"""The tools seam, and the registry behind it: find, permit, validate, run, fold errors into results."""
+"""The tools seam: what a running call may know, what one tool is, and what offers many of them.
+
+Only the interfaces live here. Nothing here knows whether a tool is a function, a server or an agent.
+"""
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -43,6 +47,8 @@ class ToolContext:
     was_started: bool = False
     """An earlier process began this ``write`` call and died before its outcome was kept."""
     emit: Callable[[Event], None] = field(default=_ignore, repr=False)
+    cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
+    """Set once the call was cancelled or timed out: a tool that loops in a thread looks at it and stops."""
 
     @property
     def log(self) -> logging.Logger:
@@ -51,6 +57,39 @@ class ToolContext:
     def progress(self, text: str = "", *, done: float | None = None, total: float | None = None) -> None:
         """Show how far the call is; safe from any thread."""
         self.emit(ToolProgress(call_id=self.call.id, name=self.call.name, text=text, done=done, total=total))
+
+
+class Tool(Protocol):
+    """One tool that a registry runs. Subclass it to get the defaults; a plain function becomes one by itself.
+
+    The registry bounds the time, folds exceptions into results, cuts long output and fills in the
+    result's ``call_id``, ``name`` and ``is_untrusted``: a tool only does its work.
+    """
+
+    timeout_seconds: float | None = 60.0
+    """Bound of one call; None for none."""
+    max_output_tokens: int = 25_000
+    """Longer text loses its middle; counted as four bytes a token."""
+    needs_approval: bool = False
+    """Whether a person has to agree to every call."""
+    is_hung: bool = False
+    """Whether a call that was given up still runs in a thread."""
+
+    @property
+    def spec(self) -> ToolSpec:
+        """The tool as data; the same value for as long as the tool is offered."""
+        ...
+
+    async def run(self, call: ToolCall, context: ToolContext) -> ToolResult:
+        """Do it. ``call.arguments`` is JSON text as the model wrote it, unchecked.
+
+        A ``ToolError`` reaches the model word for word, any other exception as type and message.
+        """
+        ...
+
+    async def reconcile(self, call: ToolCall, context: ToolContext) -> ToolResult | None:  # noqa: ARG002
+        """What came of a ``write`` call that another process began; None when it cannot be known."""
+        return None
 
 
 class Tools(Protocol):
