@@ -107,7 +107,7 @@ def receive(turn: Turn, fact: Fact) -> Turn:
         case ApprovalDecision():
             return _decide(turn, fact)
         case HistoryReplaced():
-            return replace(turn, messages=fact.messages, requested=(), approved=())
+            return _deliver(replace(turn, messages=fact.messages, requested=(), approved=()))
         case TurnStopped():
             return turn if turn.stopped is not None else replace(turn, stopped=fact)
 
@@ -150,8 +150,8 @@ def open_calls(messages: tuple[Message, ...]) -> tuple[ToolCall, ...]:
 
 
 def approval(turn: Turn, call_id: str) -> ApprovalDecision | None:
-    """The decision that lets this open call run, where a person made one."""
-    return next((decision for decision in turn.approved if decision.call_id == call_id), None)
+    """The latest decision that lets this open call run, where a person made one."""
+    return next((decision for decision in reversed(turn.approved) if decision.call_id == call_id), None)
 
 
 def _request(turn: Turn) -> ModelRequest:
@@ -223,13 +223,12 @@ def _decide(turn: Turn, decision: ApprovalDecision) -> Turn:
     if not decision.is_approved:
         said = f"denied: {decision.reason}" if decision.reason else "denied"
         return receive(turn, ToolResult(call_id=request.call_id, name=request.name, content=said, is_error=True))
-    granted = turn.granted | {request.name} if decision.scope == "session" else turn.granted
-    return replace(
-        turn,
-        requested=_without(turn.requested, decision.call_id),
-        approved=(*turn.approved, decision),
-        granted=granted,
-    )
+    requested, granted = _without(turn.requested, decision.call_id), turn.granted
+    if decision.scope == "session":
+        # Calls of the same tool that stand beside this one need not wait either.
+        requested = tuple(r for r in requested if r.name != request.name)
+        granted |= {request.name}
+    return replace(turn, requested=requested, approved=(*turn.approved, decision), granted=granted)
 
 
 def _deliver(turn: Turn) -> Turn:

@@ -12,11 +12,14 @@ _T = TypeVar("_T")
 @asynccontextmanager
 async def unwrapped(group: AbstractAsyncContextManager[_T]) -> AsyncGenerator[_T, None]:
     """A task group whose error is the error itself: callers catch what they know, not groups of it."""
+    error: BaseException | None = None
     try:
         async with group as entered:
             yield entered
     except BaseExceptionGroup as errors:
-        raise _first(errors) from None
+        error = _first(errors)
+    if error is not None:
+        raise error  # out here it keeps its own cause and context
 
 
 def _first(error: BaseException) -> BaseException:

@@ -91,6 +91,7 @@ class Driver:
             self._thread, self._token = threading.get_ident(), anyio.lowlevel.current_token()
             while not isinstance((todo := pending(self.turn))[0], TurnResult):
                 if isinstance(todo[0], ModelRequest):
+                    self._early.discard()  # what the last response did not ask for after all
                     await self._keep(self.steps.reserve(), partial(self._ask, todo[0]))
                 else:
                     await self._work(cast("tuple[ToolCall | ApprovalRequested, ...]", todo))
@@ -100,7 +101,8 @@ class Driver:
         """One answer: made, kept, received, shown, in this order."""
         async with self.steps.gate():
             fact = cast("Fact", await slot.run(answer))
-        self.turn = receive(self.turn, fact)
+            # Inside the gate: leaving it may raise, and then what is kept must be in the turn too.
+            self.turn = receive(self.turn, fact)
         self._observe(fact)
 
     async def _close_calls(self, reason: str) -> None:
@@ -250,7 +252,7 @@ def _idempotency_key(turn: Turn, call: ToolCall) -> str:
     place = response.tool_calls.index(call)
     try:
         arguments = json.dumps(json.loads(call.arguments or "{}"), sort_keys=True)
-    except ValueError:
+    except (ValueError, RecursionError):  # RecursionError: ten thousand brackets
         arguments = call.arguments
     parts = (turn.started.session, turn.started.turn, turn.step, place, call.name, arguments)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
