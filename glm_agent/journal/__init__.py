@@ -1,0 +1,18 @@
+"""The journal: sessions kept as an append-only log of facts in one SQLite file; no server.
+
+    journal    Journal: open, list, read, export, import, fork, delete, prune
+    session    Session: one session open for writing, which is what the driver calls Steps
+    summary    SessionSummary: what a list of sessions shows, kept up to date with every record
+    records    records <-> JSON text, and the lines of an export
+    lock       one writer per session, named
+    database   the file: its place, its mode, its schema and migrations, its errors
+
+It keeps what the driver hands it and gives it back. It must not know how a turn goes on, what a
+tool is, or who reads the events. Importing it opens nothing.
+"""
+
+from glm_agent.journal.journal import Journal, new_session_id
+from glm_agent.journal.session import Session
+from glm_agent.journal.summary import SessionSummary
+
+__all__ = ["Journal", "Session", "SessionSummary", "new_session_id"]

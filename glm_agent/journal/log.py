@@ -1,0 +1,182 @@
+"""The rows of the log: every statement that reads or writes sessions and records.
+
+A session's summary is a cache of its records: kept when the session is closed, made anew where
+records came after it because a process died or is still at work. So a record costs one insert.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from glm_agent.driver import Intent, Record
+from glm_agent.journal import records
+from glm_agent.journal.database import Database
+from glm_agent.journal.records import StoredRecord
+from glm_agent.journal.summary import Origin, SessionSummary, summarise
+from glm_agent.messages import Fact
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+_T = TypeVar("_T")
+
+_PLACES: Final = 1 << 32
+"""Numbers for the records of one session; see the schema."""
+
+_INSERT_SESSION: Final = """INSERT INTO sessions (id, origin, summary, summarised) VALUES (?, ?, '', 0)
+    ON CONFLICT (id) DO NOTHING"""
+
+_INSERT_RECORD: Final = """INSERT INTO records (number, session, at, kind, key, data) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (session, key) WHERE key IS NOT NULL DO NOTHING"""
+
+_SELECT_SESSIONS: Final = f"""SELECT id, origin, summary, summarised,
+    (SELECT max(number) FROM records WHERE number BETWEEN s.number * {_PLACES} AND (s.number + 1) * {_PLACES} - 1)
+    FROM sessions AS s"""
+
+_SELECT_RECORDS: Final = """SELECT at, kind, data FROM records WHERE number BETWEEN ? AND ? ORDER BY number"""
+
+
+class SessionLog:
+    """The log of one session, for the one process that may write it."""
+
+    def __init__(self, database: Database, id: str, *, task: str = "") -> None:
+        self._database = database
+        self._id = id
+        self._origin = Origin(created=time.time(), folder=_working_folder(), task=task, version=_own_version())
+        self._session = 0
+        self._last = 0
+
+    def append(self, record: Record, text: str) -> bool:
+        """One more record, whose JSON is ``text``; False where an intent with its key is there already.
+
+        A fact survives ``kill -9`` when this returns, an intent also a power cut.
+        """
+        if not self._session:
+            self._begin()
+        row = _row(self._session, self._last + 1, record, text, at=time.time())
+        changed = self._database.execute(_INSERT_RECORD, row, is_synced=isinstance(record, Intent))
+        self._last += changed
+        return changed > 0
+
+    def intent(self, key: str) -> Intent:
+        """The intent with this key that is on record."""
+        sql = "SELECT data FROM records WHERE session = ? AND key = ?"
+        ((text,),) = self._database.read(sql, (self._session, key))
+        found = records.from_text(text, kind="intent", where=f"session '{self._id}'")
+        assert isinstance(found, Intent)
+        return found
+
+    def end(self, facts: Sequence[Fact]) -> None:
+        """Keep the summary of a session that now consists of these facts."""
+        if self._session:
+            found = summarise(self._id, origin=self._origin, facts=facts, updated=time.time())
+            values = (_to_json(found), self._last, self._session)
+            self._database.execute("UPDATE sessions SET summary = ?, summarised = ? WHERE number = ?", values)
+
+    def _begin(self) -> None:
+        with self._database.transaction() as connection:
+            self._session, self._last = _begin(connection, self._id, self._origin)
+            ((origin,),) = connection.execute("SELECT origin FROM sessions WHERE number = ?", (self._session,))
+        self._origin = _from_json(Origin, origin)
+
+
+def add(database: Database, id: str, *, stored: Sequence[StoredRecord], origin: Origin) -> None:
+    """A whole session at once: all of it or nothing."""
+    with database.transaction() as connection:
+        session, last = _begin(connection, id, origin)
+        for number, line in enumerate(stored, start=last + 1):
+            record, text = records.encode(line.record)
+            connection.execute(_INSERT_RECORD, _row(session, number, record, text, at=line.at))
+
+
+def delete(database: Database, id: str) -> None:
+    """A session and its records."""
+    with database.transaction() as connection:
+        for (session,) in connection.execute("SELECT number FROM sessions WHERE id = ?", (id,)).fetchall():
+            connection.execute("DELETE FROM records WHERE number BETWEEN ? AND ?", _numbers(session))
+            connection.execute("DELETE FROM sessions WHERE number = ?", (session,))
+
+
+def summaries(database: Database) -> list[SessionSummary]:
+    """Every session, the one that was written last first."""
+    every = [_summary(database, row) for row in database.read(_SELECT_SESSIONS)]
+    return sorted(every, key=lambda each: each.updated, reverse=True)
+
+
+def find(database: Database, id: str) -> SessionSummary | None:
+    """The session with this id."""
+    rows = database.read(f"{_SELECT_SESSIONS} WHERE id = ?", (id,))
+    return _summary(database, rows[0]) if rows else None
+
+
+def stored(database: Database, id: str) -> list[StoredRecord]:
+    """The records of a session in the order they were kept; none where there is no such session."""
+    found = database.read("SELECT number FROM sessions WHERE id = ?", (id,))
+    rows = database.read(_SELECT_RECORDS, _numbers(found[0][0])) if found else []
+    where = f"session '{id}' in '{database.path}'"
+    return [StoredRecord(at=at, record=records.from_text(data, kind=kind, where=where)) for at, kind, data in rows]
+
+
+def _begin(connection: sqlite3.Connection, id: str, origin: Origin) -> tuple[int, int]:
+    """The number of a session, whose row is made where it is new, and the number before its next record."""
+    connection.execute(_INSERT_SESSION, (id, _to_json(origin)))
+    ((session,),) = connection.execute("SELECT number FROM sessions WHERE id = ?", (id,))
+    ((last,),) = connection.execute("SELECT max(number) FROM records WHERE number BETWEEN ? AND ?", _numbers(session))
+    return session, last or session * _PLACES
+
+
+def _row(session: int, number: int, record: Record, text: str, *, at: float) -> tuple[Any, ...]:
+    return number, session, at, record.kind, record.key if isinstance(record, Intent) else None, text
+
+
+def _numbers(session: int) -> tuple[int, int]:
+    """The first and the last number that records of a session can have."""
+    return session * _PLACES, (session + 1) * _PLACES - 1
+
+
+def _summary(database: Database, row: tuple[str, str, str, int, int | None]) -> SessionSummary:
+    id, origin, summary, summarised, last = row
+    if summary and summarised == last:
+        return _from_json(SessionSummary, summary)
+    lines = stored(database, id)
+    begun = _from_json(Origin, origin)
+    updated = lines[-1].at if lines else begun.created
+    return summarise(id, origin=begun, facts=records.facts_of(lines), updated=updated)
+
+
+def _to_json(value: Origin | SessionSummary) -> str:
+    return _adapter(type(value)).dump_json(value).decode()
+
+
+def _from_json(of: type[_T], text: str) -> _T:
+    value: _T = _adapter(of).validate_json(text)
+    return value
+
+
+@cache
+def _adapter(of: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(of)
+
+
+def _working_folder() -> str:
+    try:
+        return os.fsencode(os.getcwd()).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+@cache
+def _own_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("glm-agent")
+    except PackageNotFoundError:
+        return "unknown"

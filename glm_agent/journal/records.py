@@ -1,0 +1,111 @@
+"""Records as JSON text, in the database and in the lines of an export.
+
+``messages`` knows how a fact is written; this adds intents, text that is no Unicode, and clear words
+for what this version cannot read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Final, cast, get_args
+
+from glm_agent.driver import Intent, Record
+from glm_agent.errors import JournalError
+from glm_agent.messages import Fact, fact_from_json, fact_to_json
+
+FORMAT: Final = "glm-agent-session"
+FORMAT_VERSION: Final = 1
+
+KINDS: Final = frozenset(fact.__dataclass_fields__["kind"].default for fact in get_args(Fact)) | {"intent"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredRecord:
+    """One line of the log."""
+
+    at: float
+    """When it was kept, in seconds since 1970."""
+    record: Record
+
+
+def encode(record: Record) -> tuple[Record, str]:
+    """The record and its JSON text, which gives back an equal record.
+
+    A lone surrogate (half an emoji out of a cut stream, a file name that is no UTF-8) cannot be
+    written as UTF-8. Then the record returned is a mended one: halves that belong together are
+    joined, what is left is U+FFFD.
+    """
+    try:
+        return record, json.dumps(asdict(record)) if isinstance(record, Intent) else fact_to_json(record).decode()
+    except ValueError:
+        text = json.dumps(asdict(record), ensure_ascii=False)
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return from_text(text, kind=record.kind, where="this session"), text
+
+
+def from_text(text: str, *, kind: str, where: str) -> Record:
+    """The record in ``text``; raises ``JournalError`` that names ``where`` it stands."""
+    if kind not in KINDS:
+        raise JournalError(
+            f"{where} holds a record of kind '{kind}', which this version of glm-agent does not know: "
+            "a newer one wrote it, so upgrade glm-agent to read it"
+        )
+    try:
+        return Intent(**json.loads(text)) if kind == "intent" else fact_from_json(text)
+    except (ValueError, TypeError) as error:
+        raise JournalError(
+            f"{where} holds a damaged record of kind '{kind}': {_first_line(error)}; "
+            "restore a copy, or delete the session"
+        ) from error
+
+
+def facts_of(stored: Iterable[StoredRecord]) -> tuple[Fact, ...]:
+    """The facts among the records, in order."""
+    return tuple(line.record for line in stored if not isinstance(line.record, Intent))
+
+
+def to_lines(header: dict[str, Any], stored: Iterable[StoredRecord]) -> Iterator[str]:
+    """An export: a header with format and version, then one line per record with the time it was kept."""
+    yield json.dumps({"format": FORMAT, "version": FORMAT_VERSION, **header}, ensure_ascii=False)
+    for line in stored:
+        yield f'{{"at":{line.at!r},{encode(line.record)[1][1:]}'
+
+
+def from_lines(lines: Iterable[str]) -> tuple[dict[str, Any], list[StoredRecord]]:
+    """The header and the records of an export; ``JournalError`` names the line that cannot be read."""
+    numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+    first = next(numbered, (1, ""))
+    header = _object(first[1], where=f"line {first[0]}")
+    if header.get("format") != FORMAT:
+        raise JournalError(f"line {first[0]} is no header of an exported session: 'format' must be '{FORMAT}'")
+    if header.get("version") != FORMAT_VERSION:
+        raise JournalError(
+            f"the export has format version {header.get('version')!r}, and this version of glm-agent reads "
+            f"{FORMAT_VERSION}: upgrade glm-agent"
+        )
+    return header, [_stored(line, where=f"line {number}") for number, line in numbered]
+
+
+def _stored(line: str, *, where: str) -> StoredRecord:
+    data = _object(line, where=where)
+    at = data.pop("at", None)
+    if not isinstance(at, int | float) or isinstance(at, bool):
+        raise JournalError(f"{where} has no 'at', the time of the record in seconds since 1970")
+    record = from_text(json.dumps(data), kind=str(data.get("kind", "")), where=where)
+    return StoredRecord(at=at, record=record)
+
+
+def _object(line: str, *, where: str) -> dict[str, Any]:
+    try:
+        data: Any = json.loads(line)
+    except ValueError as error:
+        raise JournalError(f"{where} is no JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise JournalError(f"{where} is no JSON object")
+    return cast("dict[str, Any]", data)
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

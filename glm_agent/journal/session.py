@@ -1,0 +1,106 @@
+"""One session, open for writing: the ``Steps`` that keep a turn's answers in the journal."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from types import TracebackType
+from typing import Self
+
+import anyio
+import anyio.to_thread
+
+from glm_agent.driver import Intent, Record, Slot
+from glm_agent.errors import JournalError
+from glm_agent.journal import records
+from glm_agent.journal.database import Database
+from glm_agent.journal.lock import SessionLock
+from glm_agent.journal.log import SessionLog
+from glm_agent.messages import Fact
+
+
+class Session:
+    """A session open for writing; use it as a context manager. Implements the driver's ``Steps``."""
+
+    allows_early = True
+
+    def __init__(self, id: str, *, facts: tuple[Fact, ...], task: str, database: Database, lock: SessionLock) -> None:
+        self.id = id
+        self.holder = uuid.uuid4().hex
+        """New with every opening: an intent with another holder was begun by someone who is gone."""
+        self._facts = list(facts)
+        self._database = database
+        self._log = SessionLog(database, id, task=task)
+        self._lock = lock
+        self._is_open = True
+        self._threads: anyio.CapacityLimiter | None = None
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """Every fact of the session in order: what was stored at the opening, then what came since."""
+        return tuple(self._facts)
+
+    def reserve(self) -> Slot:
+        """A place for the next record. The log is in the order of the answers, so places need no number."""
+        return _Slot(self._keep)
+
+    def gate(self) -> AbstractAsyncContextManager[None]:
+        """Open: each record is kept before its answer is used, so there is nothing to drain."""
+        return nullcontext()
+
+    def keep(self, record: Record) -> Record:
+        """Append a record and return it as stored; of an intent, the first one with its key.
+
+        A fact survives ``kill -9`` when this returns, an intent also a power cut. Raises ``JournalError``.
+        """
+        if not self._is_open:
+            raise JournalError(f"session '{self.id}' is closed: open it again to go on")
+        record, text = records.encode(record)
+        is_new = self._log.append(record, text)
+        if isinstance(record, Intent):
+            return record if is_new else self._log.intent(record.key)
+        self._facts.append(record)
+        return record
+
+    def close(self) -> None:
+        """Keep the session's summary and let others write. May be called twice."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        try:
+            self._log.end(self._facts)
+        finally:
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except JournalError:
+            # The summary can be made again at any time: it must not hide what went wrong in the block.
+            if error is None:
+                raise
+
+    async def _keep(self, record: Record) -> Record:
+        """``keep``, in a worker thread where it may take long enough to hold up the event loop."""
+        # A fact is committed in microseconds; an intent waits for the disk, and so does who comes meanwhile.
+        if not isinstance(record, Intent) and not self._database.is_busy:
+            return self.keep(record)
+        self._threads = self._threads or anyio.CapacityLimiter(1)
+        # Shielded: an answer that is there is kept, also when the run is cancelled at this moment.
+        with anyio.CancelScope(shield=True):
+            record = await anyio.to_thread.run_sync(self.keep, record, limiter=self._threads)
+        return record  # noqa: RET504 (for type checkers, a cancel scope may swallow what its block raises)
+
+
+class _Slot:
+    def __init__(self, keep: Callable[[Record], Awaitable[Record]]) -> None:
+        self._keep = keep
+
+    async def run(self, answer: Callable[[], Awaitable[Record]]) -> Record:
+        return await self._keep(await answer())
