@@ -1,0 +1,226 @@
+"""Mutation testing: change one thing in a module, run its tests, list what no test noticed.
+
+    python tests/house/mutate.py [MODULE ...]        make mutants
+
+A mutant that survives is a rule without a test, or a change without a difference. Those of the second
+kind are explained in ``docs/mutants.md``; any other makes this command fail.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+EXPLAINED = ROOT / "docs" / "mutants.md"
+TESTS = {
+    "turn": "tests/test_turn.py",
+    "permissions": "tests/test_permissions.py",
+    "context": "tests/test_context.py",
+}
+"""Modules of the head that hold rules, and the tests that must notice a change in them."""
+TIMEOUT_SECONDS = 60
+
+PROFILE = """
+from hypothesis import Phase, settings
+phases = (Phase.explicit, Phase.generate)
+settings.register_profile("mutants", deadline=None, database=None, derandomize=True, phases=phases)
+settings.load_profile("mutants")
+"""
+"""No shrinking: that a test fails is enough."""
+
+COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+}
+OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Add,
+    ast.FloorDiv: ast.Mult,
+    ast.BitOr: ast.BitAnd,
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    module: str
+    place: str
+    """Function or class in which the change is."""
+    change: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"`{self.module}` `{self.place}`: {self.change}"
+
+
+# -- changes of one node: each yields (new node, or None to drop it) -----------------------------------
+
+
+def changes(node: ast.AST) -> Iterator[ast.AST | None]:
+    """Everything that can be done to one node, each on its own copy."""
+    match node:
+        case ast.Compare(ops=[op]) if type(op) in COMPARISONS:
+            yield _with(node, ops=[COMPARISONS[type(op)]()])
+        case ast.BoolOp(op=op, values=values):
+            yield _with(node, op=ast.Or() if isinstance(op, ast.And) else ast.And())
+            yield from values
+        case ast.UnaryOp(op=ast.Not()):
+            yield node.operand
+        case ast.BinOp(op=operator) if type(operator) in OPERATORS:
+            yield _with(node, op=OPERATORS[type(operator)]())
+        case ast.If() | ast.IfExp() | ast.While():
+            yield _with(node, test=ast.Constant(value=True))
+            yield _with(node, test=ast.Constant(value=False))
+        case ast.Constant(value=bool()):
+            yield ast.Constant(value=not node.value)
+        case ast.Constant(value=int()):
+            yield ast.Constant(value=node.value + 1)
+        case ast.Constant(value=str()):
+            yield ast.Constant(value=f"{node.value}?")
+        case ast.Return(value=ast.expr()):
+            yield _with(node, value=ast.Constant(value=None))
+        case ast.Call(func=func, args=args, keywords=keywords):
+            for keyword in keywords:
+                yield _with(node, keywords=[other for other in keywords if other is not keyword])
+            if len(args) == 1 and isinstance(func, ast.Name) and func.id != "set":
+                yield args[0]
+        case ast.comprehension(ifs=[*tests]):
+            for test in tests:
+                yield _with(node, ifs=[other for other in tests if other is not test])
+        case ast.Tuple(elts=items) | ast.List(elts=items):
+            for item in items:
+                yield _with(node, elts=[other for other in items if other is not item])
+        case ast.Dict(keys=keys, values=values):
+            for n in range(len(keys)):
+                yield _with(node, keys=keys[:n] + keys[n + 1 :], values=values[:n] + values[n + 1 :])
+        case ast.Match(cases=cases):
+            for case in cases:
+                yield _with(node, cases=[other for other in cases if other is not case])
+        case ast.Slice():
+            yield _with(node, lower=None, upper=None)
+        case ast.Assign() | ast.AugAssign() | ast.Raise() | ast.Continue() | ast.Break() | ast.Expr():
+            yield ast.Pass()
+
+
+def _with(node: ast.AST, **fields: object) -> ast.AST:
+    changed = copy.copy(node)
+    for name, value in fields.items():
+        setattr(changed, name, value)
+    return changed
+
+
+# -- all mutants of a module --------------------------------------------------------------------------
+
+
+def mutants(module: str) -> Iterator[Mutant]:
+    tree = ast.parse((ROOT / "glm_agent" / f"{module}.py").read_text())
+    for place, node, put in _places(tree, ""):
+        for changed in changes(node):
+            put(changed)
+            try:
+                source = ast.unparse(ast.fix_missing_locations(copy.deepcopy(tree)))
+                compile(source, module, "exec")
+            except (SyntaxError, ValueError, IndexError):
+                continue  # such as a tuple pattern without its only name
+            finally:
+                put(node)
+            yield Mutant(module, place, f"{_short(node)} → {_short(changed)}", source)
+
+
+def _places(node: ast.AST, place: str) -> Iterator[tuple[str, ast.AST, Callable[[object], None]]]:
+    """Every node that may be changed, with how to put another one in its place."""
+    for name, value in ast.iter_fields(node):
+        if name in ("annotation", "returns", "decorator_list", "type_params", "pattern", "type_comment"):
+            continue
+        for child, put in _children(node, name, value):
+            if isinstance(child, ast.Import | ast.ImportFrom) or _is_text(child):
+                continue
+            inside = f"{place}.{child.name}".lstrip(".") if isinstance(child, ast.FunctionDef | ast.ClassDef) else place
+            yield inside, child, put
+            yield from _places(child, inside)
+
+
+def _children(node: ast.AST, name: str, value: object) -> Iterator[tuple[ast.AST, Callable[[object], None]]]:
+    if isinstance(value, ast.AST):
+        yield value, lambda new: setattr(node, name, new)
+    elif isinstance(value, list):
+        for n, item in enumerate(value):
+            if isinstance(item, ast.AST):
+                yield item, lambda new, n=n: value.__setitem__(n, new)
+
+
+def _is_text(node: ast.AST) -> bool:
+    """A docstring, or the name of a type in a cast."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _short(node: ast.AST | None) -> str:
+    if node is None:
+        return "(nothing)"
+    if isinstance(node, ast.If | ast.While):
+        return f"`{type(node).__name__.lower()} {ast.unparse(node.test)}`"
+    if isinstance(node, ast.Match):
+        return f"`match` with {', '.join(ast.unparse(case.pattern) for case in node.cases)}"
+    text = " ".join(ast.unparse(node).split()) or "(nothing)"
+    return f"`{text if len(text) <= 100 else text[:97] + '...'}`"
+
+
+# -- running ------------------------------------------------------------------------------------------
+
+
+def survives(mutant: Mutant) -> bool:
+    """Whether the module's tests pass over this change."""
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "glm_agent"
+        shutil.copytree(ROOT / "glm_agent", package, ignore=shutil.ignore_patterns("__pycache__"))
+        (package / f"{mutant.module}.py").write_text(mutant.source)
+        (Path(folder) / "mutant_profile.py").write_text(PROFILE)
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "mutant_profile", "-p", "no:cacheprovider"]
+        environment = os.environ | {"PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
+        try:
+            run = subprocess.run(
+                [*command, TESTS[mutant.module]],
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                timeout=TIMEOUT_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return False
+        return run.returncode == 0
+
+
+def main() -> int:
+    chosen = sys.argv[1:] or list(TESTS)
+    all_mutants = [mutant for module in chosen for mutant in mutants(module)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        alive = [mutant for mutant, lives in zip(all_mutants, pool.map(survives, all_mutants), strict=True) if lives]
+    explained = EXPLAINED.read_text() if EXPLAINED.exists() else ""
+    unexplained = [mutant for mutant in alive if str(mutant) not in explained]
+    print(f"{len(all_mutants)} mutants, {len(alive)} survived, {len(unexplained)} of them unexplained")
+    for mutant in unexplained:
+        print(f"- {mutant}")
+    return 1 if unexplained else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
