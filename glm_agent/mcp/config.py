@@ -1,0 +1,105 @@
+"""What is known about a server before it is started, as data. Pure; does not import ``mcp``.
+
+Where the data comes from is in ``sources``, ``files`` and ``entry``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from glm_agent.errors import ConfigurationError
+from glm_agent.mcp import names
+
+Transport = Literal["stdio", "http", "sse", "memory"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServerConfig:
+    """One MCP server: how to reach it, and what is allowed to come from it."""
+
+    name: str
+    """Stands before the names of its tools; ``^[a-zA-Z0-9_-]+$``."""
+    transport: Transport = "stdio"
+    """``http`` is streamable HTTP, with a fallback to ``sse`` where a server knows only that."""
+    command: str = ""
+    """The program, for ``stdio``: a path, or a name that ``PATH`` or this interpreter's folder knows."""
+    args: tuple[str, ...] = field(default=(), repr=False)
+    """Arguments of the program; they may hold secrets, so no message shows them."""
+    env: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """Environment variables on top of the harmless ones that every server gets."""
+    cwd: str | None = None
+    """The folder the program starts in; None is this process's."""
+    url: str = field(default="", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    instance: Any = field(default=None, repr=False)
+    """A server object of the MCP SDK, for ``memory``."""
+    allow: tuple[str, ...] = ()
+    """Globs on the server's own tool names: only these are offered; empty means all."""
+    deny: tuple[str, ...] = ()
+    """Globs on the server's own tool names: these are never offered."""
+    prefix: str | None = None
+    """What stands before ``__`` in tool names; None is the server's name, empty is nothing."""
+    timeout_seconds: float = 120.0
+    """How long one call may take."""
+    startup_timeout_seconds: float = 60.0
+    """How long the server may take to answer at all; ``npx`` and ``uvx`` may download first."""
+    is_disabled: bool = False
+    is_trusted: bool = False
+    """Whether the server's hints about its tools are believed and its results count as our own."""
+    is_optional: bool = False
+    """Whether a run goes on without the server when it cannot start."""
+    origin: str = ""
+    """Where this was read, for messages: ``.mcp.json, line 3``."""
+
+    @property
+    def target(self) -> str:
+        """What is started or called, fit to be shown: no arguments, no query, no password."""
+        if self.transport == "stdio":
+            return self.command
+        return _shown_url(self.url) if self.url else "this process"
+
+    @property
+    def tool_prefix(self) -> str:
+        return self.name if self.prefix is None else self.prefix
+
+
+def check(config: ServerConfig) -> ServerConfig:
+    """The configuration, if it can be used at all. Raises ``ConfigurationError``."""
+    where = f"{config.origin}: " if config.origin else ""
+    if names.clean(config.name) != config.name:
+        raise ConfigurationError(
+            f"{where}the server name {config.name!r} cannot stand before a tool's name. "
+            "Use letters, digits, '_' and '-' only"
+        )
+    if config.transport == "stdio" and not config.command:
+        raise ConfigurationError(f"{where}server {config.name!r} has no 'command' and no 'url'. Give it one of them")
+    if config.transport in ("http", "sse") and not _is_http(config.url):
+        raise ConfigurationError(
+            f"{where}server {config.name!r} has the address {_shown_url(config.url)!r}. "
+            "Write http:// or https:// and a host"
+        )
+    if config.transport == "memory" and config.instance is None:
+        raise ConfigurationError(f"{where}server {config.name!r} has no server object to run in this process")
+    for key in ("timeout_seconds", "startup_timeout_seconds"):
+        if not getattr(config, key) > 0:
+            raise ConfigurationError(f"{where}server {config.name!r}: {key!r} must be more than 0")
+    return config
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _shown_url(url: str) -> str:
+    """The address without user, password, query and fragment: keys are kept in all four."""
+    bare = url.split("?", 1)[0].split("#", 1)[0]
+    scheme, separator, rest = bare.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}" if separator else bare

@@ -1,0 +1,169 @@
+"""Configuration files of MCP clients, as they are found in the wild. Does not import ``mcp``.
+
+A file is JSON (comments and trailing commas allowed) or TOML. The servers stand under ``mcpServers``
+(Claude, Cursor, Windsurf, Gemini, Copilot), ``servers`` (VS Code), ``mcp.servers`` (VS Code's settings) or
+``mcp_servers`` (Codex). What one server's entry may say is in ``entry``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from glm_agent.errors import ConfigurationError
+from glm_agent.mcp import entry
+from glm_agent.mcp.config import ServerConfig
+from glm_agent.mcp.lines import Positions, json_positions, plain_json, toml_positions
+from glm_agent.mcp.values import Context, kind
+from glm_agent.mcp.variables import Variables
+
+_PLACES = (("mcpServers",), ("mcp_servers",), ("servers",), ("mcp", "servers"), ("mcp", "mcpServers"))
+_EDITORS = frozenset({".vscode", ".cursor", ".gemini", ".codex", ".claude", ".roo", ".windsurf", ".kiro", ".amazonq"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Document:
+    """One parsed configuration."""
+
+    label: str
+    data: Mapping[str, Any]
+    folder: Path
+    environ: Mapping[str, str] = field(repr=False)
+    positions: Positions = field(default_factory=dict[tuple[str, ...], int])
+    is_toml: bool = False
+    is_bare: bool = False
+    cwd: str | None = None
+
+
+def read_file(path: Path, environ: Mapping[str, str], warnings: list[str]) -> tuple[ServerConfig, ...]:
+    """The servers of a file. Raises ``ConfigurationError`` naming file, line and key."""
+    text = _text(path)
+    is_toml = path.suffix == ".toml"
+    folder = _workspace(path.resolve())
+    document = _Document(
+        label=_label(path),
+        data=_toml(path, text) if is_toml else _json(path, text),
+        folder=folder,
+        environ=environ,
+        positions=toml_positions(text) if is_toml else json_positions(text),
+        is_toml=is_toml,
+        is_bare=path.resolve().parent.name == ".gemini",
+        cwd=None if folder == Path.home() else str(folder),
+    )
+    return _servers(document, warnings)
+
+
+def read_mapping(
+    data: Mapping[str, Any], environ: Mapping[str, str], folder: Path, warnings: list[str]
+) -> tuple[ServerConfig, ...]:
+    """The servers of a dict: one entry, a map of entries, or what a whole file would hold."""
+    document = _Document(label="", data=data, folder=folder, environ=environ)
+    if "name" in data or entry.looks_like_one(data):
+        name = data.get("name")
+        rest = {key: value for key, value in data.items() if key != "name"}
+        return (entry.read_entry(str(name) if name else "", rest, _context(document, (), ""), warnings),)
+    return _servers(document, warnings)
+
+
+def _servers(document: _Document, warnings: list[str]) -> tuple[ServerConfig, ...]:
+    place, entries = _entries(document)
+    inputs = _inputs(document.data)
+    found: list[ServerConfig] = []
+    for name, data in entries.items():
+        context = _context(document, (*place, name), name, inputs)
+        if not isinstance(data, Mapping):
+            raise ConfigurationError(f"{context.where()} is {kind(data)}, not an object with 'command' or 'url'")
+        found.append(entry.read_entry(name, cast("Mapping[str, Any]", data), context, warnings))
+    return tuple(found)
+
+
+def _entries(document: _Document) -> tuple[tuple[str, ...], Mapping[str, Any]]:
+    """Where the servers stand, and the servers."""
+    for place in _PLACES:
+        value: Any = document.data
+        for key in place:
+            value = cast("Mapping[str, Any]", value).get(key) if isinstance(value, Mapping) else None
+        if isinstance(value, Mapping):
+            return place, cast("Mapping[str, Any]", value)
+        if value is not None and len(place) == 1:
+            raise ConfigurationError(f"{document.label or 'the dict'}: {place[0]!r} is {kind(value)}, not an object")
+    values = list(document.data.values())
+    if values and all(entry.looks_like_one(value) for value in values):
+        return (), document.data
+    raise ConfigurationError(
+        f"{document.label or 'the dict'} names no MCP servers. "
+        'Write {"mcpServers": {"time": {"command": "uvx", "args": ["mcp-server-time"]}}}'
+    )
+
+
+def _context(document: _Document, path: tuple[str, ...], name: str, inputs: Mapping[str, str] | None = None) -> Context:
+    variables = Variables(
+        environ=document.environ, folder=document.folder, inputs=inputs or {}, is_bare=document.is_bare
+    )
+    return Context(
+        label=document.label,
+        server=name,
+        path=path,
+        positions=document.positions,
+        variables=variables,
+        cwd=document.cwd,
+        seconds_per_unit=1.0 if document.is_toml else 0.001,
+    )
+
+
+def _inputs(data: Mapping[str, Any]) -> Mapping[str, str]:
+    """Defaults of VS Code's inputs, by id."""
+    listed = data.get("inputs")
+    items = cast("list[object]", listed) if isinstance(listed, list) else []
+    inputs = [cast("Mapping[str, Any]", item) for item in items if isinstance(item, Mapping)]
+    return {str(item["id"]): str(item["default"]) for item in inputs if "id" in item and "default" in item}
+
+
+def _workspace(path: Path) -> Path:
+    """The folder that relative names of a file refer to: an editor keeps its file one folder deeper."""
+    return path.parent.parent if path.parent.name in _EDITORS else path.parent
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigurationError(f"the MCP configuration {str(path)!r} does not exist. Check the path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the MCP configuration {str(path)!r} cannot be read: {error}") from None
+
+
+def _json(path: Path, text: str) -> Mapping[str, Any]:
+    try:
+        data: object = json.loads(plain_json(text)) if text.strip() else {}
+    except json.JSONDecodeError as error:
+        raise ConfigurationError(
+            f"{_label(path)}, line {error.lineno}, column {error.colno}: this is not JSON: {error.msg}"
+        ) from None
+    if not isinstance(data, dict):
+        raise ConfigurationError(f"{_label(path)} holds {kind(data)}, not an object with 'mcpServers'")
+    return cast("dict[str, Any]", data)
+
+
+def _toml(path: Path, text: str) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        place = re.sub(r" \(at (line \d+, column \d+)\)$", "", str(error))
+        at = re.search(r"\(at (line \d+, column \d+)\)$", str(error))
+        raise ConfigurationError(
+            f"{_label(path)}, {at[1] if at else 'at its end'}: this is not TOML: {place}"
+        ) from None
+
+
+def _label(path: Path) -> str:
+    """The file's name as the reader would write it: from here where it is below, else in full."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
