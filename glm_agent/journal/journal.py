@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from glm_agent.driver import Intent, Record
 from glm_agent.errors import ConfigurationError, JournalError
@@ -189,16 +189,17 @@ def _renamed(record: Record, session_id: str) -> Record:
 
 def _header(summary: SessionSummary) -> dict[str, Any]:
     """What an export says beside the records, which hold the rest."""
-    return {"id": summary.id, **asdict(summary.origin)}
+    return {"id": summary.id, "origin": asdict(summary.origin)}
 
 
 def _origin(header: dict[str, Any]) -> Origin:
     """Where an exported session began, as far as its header says it."""
-    created = header.get("created")
-    words = {name: str(header.get(name, "")) for name in ("folder", "task", "version")}
+    found = header.get("origin")
+    said = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    created = said.get("created")
     return Origin(
         created=float(created) if isinstance(created, int | float) else time.time(),
-        folder=words["folder"],
-        task=words["task"],
-        version=words["version"],
+        folder=str(said.get("folder", "")),
+        task=str(said.get("task", "")),
+        version=str(said.get("version", "")),
     )

@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from glm_agent.driver import Intent, Record
 from glm_agent.journal import records
@@ -22,8 +22,6 @@ from glm_agent.messages import Fact
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
-
-_T = TypeVar("_T")
 
 _PLACES: Final = 1 << 32
 """Numbers for the records of one session; see the schema."""
@@ -50,6 +48,7 @@ class SessionLog:
         self._origin = Origin(created=time.time(), folder=_working_folder(), task=task, version=_own_version())
         self._session = 0
         self._last = 0
+        self._at = 0.0
 
     def append(self, record: Record, text: str) -> bool:
         """One more record, whose JSON is ``text``; False where an intent with its key is there already.
@@ -58,10 +57,12 @@ class SessionLog:
         """
         if not self._session:
             self._begin()
-        row = _row(self._session, self._last + 1, record, text, at=time.time())
-        changed = self._database.execute(_INSERT_RECORD, row, is_synced=isinstance(record, Intent))
-        self._last += changed
-        return changed > 0
+        at = time.time()
+        row = _row(self._session, self._last + 1, record, text, at=at)
+        if not self._database.execute(_INSERT_RECORD, row, is_synced=isinstance(record, Intent)):
+            return False
+        self._last, self._at = self._last + 1, at
+        return True
 
     def intent(self, key: str) -> Intent:
         """The intent with this key that is on record."""
@@ -73,16 +74,16 @@ class SessionLog:
 
     def end(self, facts: Sequence[Fact]) -> None:
         """Keep the summary of a session that now consists of these facts."""
-        if self._session:
-            found = summarise(self._id, origin=self._origin, facts=facts, updated=time.time())
-            values = (_to_json(found), self._last, self._session)
+        if self._at:
+            found = summarise(self._id, origin=self._origin, facts=facts, updated=self._at)
+            values = (_summaries().dump_json(found).decode(), self._last, self._session)
             self._database.execute("UPDATE sessions SET summary = ?, summarised = ? WHERE number = ?", values)
 
     def _begin(self) -> None:
         with self._database.transaction() as connection:
             self._session, self._last = _begin(connection, self._id, self._origin)
             ((origin,),) = connection.execute("SELECT origin FROM sessions WHERE number = ?", (self._session,))
-        self._origin = _from_json(Origin, origin)
+        self._origin = _origins().validate_json(origin)
 
 
 def add(database: Database, id: str, *, stored: Sequence[StoredRecord], origin: Origin) -> None:
@@ -124,7 +125,7 @@ def stored(database: Database, id: str) -> list[StoredRecord]:
 
 def _begin(connection: sqlite3.Connection, id: str, origin: Origin) -> tuple[int, int]:
     """The number of a session, whose row is made where it is new, and the number before its next record."""
-    connection.execute(_INSERT_SESSION, (id, _to_json(origin)))
+    connection.execute(_INSERT_SESSION, (id, _origins().dump_json(origin).decode()))
     ((session,),) = connection.execute("SELECT number FROM sessions WHERE id = ?", (id,))
     ((last,),) = connection.execute("SELECT max(number) FROM records WHERE number BETWEEN ? AND ?", _numbers(session))
     return session, last or session * _PLACES
@@ -142,27 +143,25 @@ def _numbers(session: int) -> tuple[int, int]:
 def _summary(database: Database, row: tuple[str, str, str, int, int | None]) -> SessionSummary:
     id, origin, summary, summarised, last = row
     if summary and summarised == last:
-        return _from_json(SessionSummary, summary)
+        return _summaries().validate_json(summary)
     lines = stored(database, id)
-    begun = _from_json(Origin, origin)
+    begun = _origins().validate_json(origin)
     updated = lines[-1].at if lines else begun.created
     return summarise(id, origin=begun, facts=records.facts_of(lines), updated=updated)
 
 
-def _to_json(value: Origin | SessionSummary) -> str:
-    return _adapter(type(value)).dump_json(value).decode()
+@cache
+def _origins() -> TypeAdapter[Origin]:
+    from pydantic import TypeAdapter
 
-
-def _from_json(of: type[_T], text: str) -> _T:
-    value: _T = _adapter(of).validate_json(text)
-    return value
+    return TypeAdapter(Origin)
 
 
 @cache
-def _adapter(of: Any) -> TypeAdapter[Any]:
+def _summaries() -> TypeAdapter[SessionSummary]:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(of)
+    return TypeAdapter(SessionSummary)
 
 
 def _working_folder() -> str:
