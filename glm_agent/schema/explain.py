@@ -1,0 +1,128 @@
+"""What is wrong with a call's arguments, in words that let the model send better ones. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, TypeAlias, cast
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails, to_json
+
+from glm_agent.messages import JsonObject
+from glm_agent.schema.example import example
+
+MAX_CHARACTERS = 1_500
+_MAX_PROBLEMS = 5
+_MAX_GOT = 80
+_MAX_EXAMPLE = 500
+_Place: TypeAlias = tuple[int | str, ...]
+_CONSTRAINT = "Input should be "
+
+
+def explain(error: ValidationError, tree: Any, schema: JsonObject) -> str:
+    """Each problem as path, what came, what is wanted; at most 1,200 characters."""
+    problems: dict[_Place, list[ErrorDetails]] = {}
+    for detail in error.errors(include_url=False):
+        problems.setdefault(_place(detail, tree), []).append(detail)
+    lines = [_line(place, details, schema) for place, details in list(problems.items())[:_MAX_PROBLEMS]]
+    if len(problems) > len(lines):
+        lines.append(f"and {len(problems) - len(lines)} more")
+    return "\n".join(line[:400] for line in lines)[:1_000]
+
+
+def with_example(text: str, schema: JsonObject) -> str:
+    """The text and, where a short one can be made, arguments that fit the schema."""
+    shown = json.dumps(example(schema), ensure_ascii=False)
+    if len(shown) > _MAX_EXAMPLE:
+        return text[:MAX_CHARACTERS]
+    return f"{text}\nValid arguments look like this: {shown}"[:MAX_CHARACTERS]
+
+
+def located(tree: Any, place: Sequence[int | str]) -> list[int | str]:
+    """The keys that lead to a place in the tree, without the tags that pydantic puts between them for unions."""
+    path: list[int | str] = []
+    for key in place:
+        if isinstance(tree, dict) and key in tree:
+            tree = cast("JsonObject", tree)[cast("str", key)]
+        elif isinstance(tree, list) and isinstance(key, int) and 0 <= key < len(cast("list[Any]", tree)):
+            tree = tree[key]
+        else:
+            continue
+        path.append(key)
+    return path
+
+
+def _place(detail: ErrorDetails, tree: Any) -> _Place:
+    place = located(tree, detail["loc"])
+    return (*place, detail["loc"][-1]) if detail["type"] == "missing" else tuple(place)
+
+
+def _line(place: _Place, details: list[ErrorDetails], schema: JsonObject) -> str:
+    first = details[0]
+    node = _schema_at(schema, place)
+    path = "arguments" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place)
+    if first["type"] == "missing":
+        return f"{path}: missing, wanted {_wanted(node) or 'a value'}."
+    if first["type"] == "extra_forbidden":
+        return f"{path}: no such name; {_names(_schema_at(schema, place[:-1]))}."
+    if first["type"].startswith("json_"):
+        return f"{path}: {first['msg']}."
+    return f"{path}: got {got(first['input'])}, wanted {_reasons(details, node)}."
+
+
+def got(value: Any) -> str:
+    """A value as JSON, cut, and the name of its type."""
+    try:
+        text = to_json(value, inf_nan_mode="constants", serialize_unknown=True).decode()
+    except ValueError:
+        text = repr(value)
+    if len(text) > _MAX_GOT:
+        text = f"{text[:_MAX_GOT]}…"
+    kinds = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
+    return f"{text} ({kinds[type(value)]})" if type(value) in kinds else text
+
+
+def _reasons(details: list[ErrorDetails], node: JsonObject) -> str:
+    """What the schema says where only the type is wrong, else what the check says."""
+    if all(detail["type"].endswith(("_type", "_parsing")) for detail in details) and (wanted := _wanted(node)):
+        return wanted
+    reasons = dict.fromkeys(detail["msg"].removeprefix(_CONSTRAINT) for detail in details)
+    return " or ".join(reasons)
+
+
+def _wanted(node: JsonObject) -> str:
+    if "enum" in node:
+        return "one of " + ", ".join(json.dumps(value, ensure_ascii=False) for value in node["enum"][:20])
+    if "const" in node:
+        return json.dumps(node["const"], ensure_ascii=False)
+    if "anyOf" in node:
+        return " or ".join(filter(None, (_wanted(branch) for branch in node["anyOf"])))
+    kind = node.get("type", "")
+    names = " or ".join(cast("list[str]", kind)) if isinstance(kind, list) else str(kind)
+    if "format" in node and names:
+        return f"{names} in the format {node['format']!r}"
+    items = _wanted(node["items"]) if names == "array" and isinstance(node.get("items"), dict) else ""
+    return f"{names} of {items}" if items else names
+
+
+def _names(parent: JsonObject) -> str:
+    names = ", ".join(parent.get("properties", {}))
+    return f"valid names: {names}" if names else "there are none"
+
+
+def _schema_at(schema: JsonObject, place: _Place) -> JsonObject:
+    """The sub-schema at a place; empty where the schema does not say."""
+    for key in place:
+        schema = _child(schema, key)
+    return schema
+
+
+def _child(node: JsonObject, key: int | str) -> JsonObject:
+    own = node.get("items") if isinstance(key, int) else node.get("properties", {}).get(key)
+    if own is None and isinstance(key, str):
+        own = node.get("additionalProperties")
+    if isinstance(own, dict):
+        return cast("JsonObject", own)
+    found = (_child(branch, key) for branch in node.get("anyOf", ()))
+    return next((branch for branch in found if branch), {})

@@ -1,0 +1,388 @@
+"""Any JSON Schema -> one that GLM handles well. Pure; for schemas of strangers too.
+
+GLM 5.2 and 5.3 write nested objects as JSON strings where they see ``$ref``, and the API refuses a whole
+request for one invalid sub-schema (code 1210). So references are inlined, what is broken is dropped, and
+only known keywords are kept. Every change may only widen: an object that the original accepts is
+accepted by the result. What a tool really takes is checked by the tool, not by what is shown here.
+
+Nothing here raises, whatever it is given, and nothing is ever fetched.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+from urllib.parse import unquote
+
+from glm_agent.messages import JsonObject
+
+_MAX_CHARACTERS = 256 * 1024
+_MAX_DESCRIPTION = 8_000
+_LIMITS = ((2, 32), (1, 32), (1, 8), (0, 4))
+"""How often one reference is followed on a path, and how deep it goes: the first pair that fits is taken."""
+
+_DROP = object()
+_TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
+_ANNOTATIONS = frozenset({"description", "default", "examples", "deprecated", "readOnly", "writeOnly"})
+
+
+def glm_schema(schema: object) -> JsonObject:
+    """The schema with an object root, without references, titles, nulls and what is not valid.
+
+    Idempotent. At most 256 KB and 32 levels: a larger one is cut at a smaller depth, at last to an open
+    object. A reference that leads back to itself is followed twice, then only its type is left.
+    """
+    for follow, depth in _LIMITS:
+        try:
+            return _root(_Walk(schema, follow=follow, depth=depth).schema(schema, 0))
+        except _TooLarge:
+            continue
+    return _root({})
+
+
+def _root(schema: JsonObject) -> JsonObject:
+    kind = schema.pop("type", "object")
+    if "object" not in (kind if isinstance(kind, list) else [kind]):
+        schema = {key: value for key, value in schema.items() if key == "description"}
+    return {"type": "object", "properties": schema.pop("properties", {}), **schema}
+
+
+class _TooLarge(Exception):
+    pass
+
+
+class _Walk:
+    """One pass over a document, with bounds on what comes out."""
+
+    def __init__(self, document: object, *, follow: int, depth: int) -> None:
+        self._document = document
+        self._follow, self._depth = follow, depth
+        self._left = _MAX_CHARACTERS
+        self._path: list[str] = []
+
+    def schema(self, value: object, depth: int) -> JsonObject:
+        """The clean form of one sub-schema; an open one where it is none."""
+        if not isinstance(value, dict) or depth > self._depth:
+            return {}
+        node = cast("JsonObject", value)
+        if isinstance(reference := node.get("$ref"), str):
+            target = self._resolve(reference)
+            if isinstance(target, dict):
+                return self._inline(reference, cast("JsonObject", target), node, depth)
+        return _simplify(self._keywords(_todays(node), depth))
+
+    def _keywords(self, node: JsonObject, depth: int) -> JsonObject:
+        clean: JsonObject = {}
+        for key, value in node.items():
+            rule = _RULES.get(key)
+            kept = _DROP if rule is None else rule(self, value, depth)
+            if kept is not _DROP:
+                self.spend(len(key) + 4)
+                clean[key] = kept
+        return _mend(node, clean)
+
+    def _inline(self, reference: str, target: JsonObject, node: JsonObject, depth: int) -> JsonObject:
+        """The target in place. Of the keywords beside a reference only annotations can be merged without narrowing."""
+        beside = self._keywords({key: node[key] for key in node if key in _ANNOTATIONS}, depth)
+        if self._path.count(reference) >= self._follow:
+            shown = self._keywords({key: target[key] for key in ("type", "description") if key in target}, depth)
+        else:
+            self._path.append(reference)
+            shown = self.schema(target, depth + 1)
+            self._path.pop()
+        return {**shown, **beside}
+
+    def _resolve(self, reference: str) -> object:
+        """What a reference within the document points at; None where it points elsewhere or nowhere."""
+        if reference == "#" or reference.startswith("#/"):
+            return _follow_pointer(self._document, reference[2:])
+        for definition in _definitions(self._document):
+            if reference in (definition.get("$id"), f"#{definition.get('$anchor')}"):
+                return definition
+        return None
+
+    def json(self, value: object, depth: int) -> object:
+        """A value that is not a schema (an example, an enum's entry), bounded the same way; else ``_DROP``."""
+        if value is None or isinstance(value, bool):
+            self.spend(5)
+            return value
+        if isinstance(value, int | float):
+            self.spend(24)
+            return value if _is_finite(value) else _DROP
+        if isinstance(value, str):
+            self.spend(len(value) + 2)
+            return value
+        if depth > self._depth or not isinstance(value, dict | list):
+            return _DROP
+        return self._container(cast("JsonObject | list[Any]", value), depth)
+
+    def _container(self, value: JsonObject | list[Any], depth: int) -> object:
+        self.spend(2)
+        if isinstance(value, list):
+            items = [self.json(item, depth + 1) for item in value]
+            return _DROP if _DROP in items else items
+        if not all(isinstance(key, str) for key in value):
+            return _DROP
+        self.spend(sum(len(key) + 4 for key in value))
+        entries = {key: self.json(item, depth + 1) for key, item in value.items()}
+        return _DROP if _DROP in entries.values() else entries
+
+    def spend(self, characters: int) -> None:
+        self._left -= characters
+        if self._left < 0:
+            raise _TooLarge
+
+
+def _follow_pointer(document: object, pointer: str) -> object:
+    """RFC 6901, in a URI fragment."""
+    node = document
+    for part in pointer.split("/") if pointer else ():
+        name = unquote(part).replace("~1", "/").replace("~0", "~")
+        if isinstance(node, dict):
+            node = cast("JsonObject", node).get(name)
+        elif isinstance(node, list) and name.isascii() and name.isdecimal() and len(name) < 9:
+            items = cast("list[Any]", node)
+            node = items[int(name)] if int(name) < len(items) else None
+        else:
+            return None
+    return node
+
+
+def _definitions(document: object) -> list[JsonObject]:
+    root = cast("JsonObject", document) if isinstance(document, dict) else {}
+    groups = [root.get("$defs"), root.get("definitions")]
+    return [entry for group in groups if isinstance(group, dict) for entry in group.values() if isinstance(entry, dict)]
+
+
+# -- one rule for each keyword: its clean value, or _DROP -------------------------------------------------
+
+_Rule = Callable[[_Walk, Any, int], object]
+
+
+def _type(_walk: _Walk, value: object, _depth: int) -> object:
+    names = list(dict.fromkeys(value if isinstance(value, list) else [value])) if _is_names(value) else []
+    if not names or any(name not in _TYPES for name in names):
+        return _DROP
+    return names if len(names) > 1 else names[0]
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, list) and all(isinstance(item, str) for item in cast("list[Any]", value))
+    )
+
+
+def _properties(walk: _Walk, value: object, depth: int) -> object:
+    if not isinstance(value, dict):
+        return _DROP
+    entries = cast("JsonObject", value)
+    walk.spend(sum(len(str(key)) + 4 for key in entries))
+    # ``false`` forbids the property: it is left out, whoever sends it is told by the tool.
+    return {
+        key: walk.schema(entry, depth + 1)
+        for key, entry in entries.items()
+        if isinstance(key, str) and entry is not False
+    }
+
+
+def _patterns(walk: _Walk, value: object, depth: int) -> object:
+    kept = _properties(walk, value, depth)
+    return {key: entry for key, entry in kept.items() if _is_regex(key)} if isinstance(kept, dict) else _DROP
+
+
+def _schema(walk: _Walk, value: object, depth: int) -> object:
+    return (walk.schema(value, depth + 1) or _DROP) if isinstance(value, dict) else _DROP
+
+
+def _schema_or_bool(walk: _Walk, value: object, depth: int) -> object:
+    return value if isinstance(value, bool) else _schema(walk, value, depth)
+
+
+def _branches(walk: _Walk, value: object, depth: int) -> object:
+    if not isinstance(value, list):
+        return _DROP
+    return [walk.schema(entry, depth + 1) for entry in cast("list[Any]", value) if entry is not False] or _DROP
+
+
+def _tuple(walk: _Walk, value: object, depth: int) -> object:
+    if not isinstance(value, list):
+        return _DROP
+    return [walk.schema(entry, depth + 1) for entry in cast("list[Any]", value)] or _DROP
+
+
+def _required(walk: _Walk, value: object, depth: int) -> object:
+    if not isinstance(value, list):
+        return _DROP
+    names = (name for name in cast("list[Any]", value) if isinstance(name, str))
+    return walk.json(list(dict.fromkeys(names)), depth) or _DROP
+
+
+def _number(_walk: _Walk, value: object, _depth: int) -> object:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and _is_finite(cast("float", value)) else _DROP
+
+
+def _is_finite(number: float) -> bool:
+    # Longer integers are not writable as JSON: Python refuses to make their text.
+    return number.bit_length() < 2_000 if isinstance(number, int) else math.isfinite(number)
+
+
+def _positive(walk: _Walk, value: object, depth: int) -> object:
+    number = _number(walk, value, depth)
+    return number if number is not _DROP and cast("float", number) > 0 else _DROP
+
+
+def _count(walk: _Walk, value: object, depth: int) -> object:
+    number = _number(walk, value, depth)
+    if number is _DROP or cast("float", number) < 0 or cast("float", number) != int(cast("float", number)):
+        return _DROP
+    return int(cast("float", number))
+
+
+def _text(walk: _Walk, value: object, depth: int) -> object:
+    return walk.json(value[:_MAX_DESCRIPTION], depth) if isinstance(value, str) else _DROP
+
+
+def _pattern(walk: _Walk, value: object, depth: int) -> object:
+    return walk.json(value, depth) if isinstance(value, str) and _is_regex(value) else _DROP
+
+
+def _is_regex(text: str) -> bool:
+    try:
+        re.compile(text)
+    except (re.error, RecursionError, OverflowError):
+        return False
+    return True
+
+
+def _flag(_walk: _Walk, value: object, _depth: int) -> object:
+    return value if isinstance(value, bool) else _DROP
+
+
+def _values(walk: _Walk, value: object, depth: int) -> object:
+    return (walk.json(value, depth) or _DROP) if isinstance(value, list) else _DROP
+
+
+def _default(walk: _Walk, value: object, depth: int) -> object:
+    return _DROP if value is None else walk.json(value, depth)
+
+
+def _anything(walk: _Walk, value: object, depth: int) -> object:
+    return walk.json(value, depth)
+
+
+_RULES: Mapping[str, _Rule] = {
+    "type": _type,
+    "description": _text,
+    "properties": _properties,
+    "required": _required,
+    "additionalProperties": _schema_or_bool,
+    "patternProperties": _patterns,
+    "propertyNames": _schema,
+    "minProperties": _count,
+    "maxProperties": _count,
+    "items": _schema,
+    "prefixItems": _tuple,
+    "minItems": _count,
+    "maxItems": _count,
+    "uniqueItems": _flag,
+    "enum": _values,
+    "const": _anything,
+    "minLength": _count,
+    "maxLength": _count,
+    "pattern": _pattern,
+    "format": _text,
+    "contentEncoding": _text,
+    "contentMediaType": _text,
+    "minimum": _number,
+    "maximum": _number,
+    "exclusiveMinimum": _number,
+    "exclusiveMaximum": _number,
+    "multipleOf": _positive,
+    "anyOf": _branches,
+    "oneOf": _branches,
+    "allOf": _branches,
+    "default": _default,
+    "examples": _values,
+    "deprecated": _flag,
+    "readOnly": _flag,
+    "writeOnly": _flag,
+}
+"""Not in here, hence dropped: ``not``, ``if``, ``contains``, ``unevaluated…`` and ``dependent…``, which turn
+narrower when a schema inside them is widened; ``title``, ``$schema`` and words of other dialects."""
+
+
+# -- rules between keywords -----------------------------------------------------------------------------
+
+
+def _todays(node: JsonObject) -> JsonObject:
+    """A tuple in the spelling of drafts up to 2019, in that of 2020."""
+    if not isinstance(node.get("items"), list) or "prefixItems" in node:
+        return node
+    rest = {key: value for key, value in node.items() if key != "additionalItems"}
+    return {**rest, "prefixItems": node["items"], "items": node.get("additionalItems")}
+
+
+def _mend(node: JsonObject, clean: JsonObject) -> JsonObject:
+    """Keep a dropped keyword from narrowing those that lean on it, and old spellings from being lost."""
+    if "prefixItems" in node and "prefixItems" not in clean:
+        clean.pop("items", None)
+    if any(_lost_entries(node.get(key), clean.get(key)) for key in ("properties", "patternProperties")):
+        clean.pop("additionalProperties", None)
+    if "oneOf" in clean:
+        branches = clean.pop("oneOf")
+        clean.setdefault("anyOf", branches)
+    return clean
+
+
+def _lost_entries(before: object, after: object) -> bool:
+    if before is None:
+        return False
+    wanted = [entry for entry in cast("JsonObject", before).values() if entry is not False] if _is_map(before) else [0]
+    return len(wanted) > (len(cast("JsonObject", after)) if _is_map(after) else 0)
+
+
+def _is_map(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _simplify(schema: JsonObject) -> JsonObject:
+    """Unions that say nothing go, unions of one are what they hold, a union with null is a type with null."""
+    for key in ("allOf", "anyOf"):
+        if key in schema:
+            schema = _simplify_branches(schema, key)
+    return schema
+
+
+def _simplify_branches(schema: JsonObject, key: str) -> JsonObject:
+    branches = cast("list[JsonObject]", schema[key])
+    rest = {name: value for name, value in schema.items() if name != key}
+    says_nothing = [branch for branch in branches if _ANNOTATIONS.issuperset(branch)]
+    if key == "anyOf" and says_nothing:
+        return rest
+    branches = [branch for branch in branches if branch not in says_nothing]
+    if not branches:
+        return rest
+    single = _nullable(branches) if key == "anyOf" and len(branches) == 2 else None
+    if len(branches) == 1:
+        single = branches[0]
+    if single is not None and _ANNOTATIONS.issuperset(rest):
+        return {**single, **rest}
+    return {**rest, key: branches}
+
+
+def _nullable(branches: list[JsonObject]) -> JsonObject | None:
+    """``[X, null]`` as one schema, where X is simple enough."""
+    others = [branch for branch in branches if branch.get("type") != "null"]
+    if len(others) != 1:
+        return None
+    schema = dict(others[0])
+    if "type" not in schema or not schema.keys().isdisjoint({"anyOf", "allOf", "const"}):
+        return None
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    schema["type"] = list(dict.fromkeys([*kinds, "null"]))
+    if "enum" in schema and None not in schema["enum"]:
+        schema["enum"] = [*schema["enum"], None]
+    return schema
