@@ -1,0 +1,90 @@
+"""Asking a person whether a call may run, and reading decisions from the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from glm_agent.cli import phrases
+from glm_agent.errors import ConfigurationError
+from glm_agent.messages import ApprovalDecision, ApprovalRequested
+
+_QUESTION = "  [y]es, [n]o (and why), [a]lways in this session, [e]dit the arguments? "
+
+
+def is_interactive() -> bool:
+    """Whether somebody is there who can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask(console: Console, request: ApprovalRequested) -> ApprovalDecision | None:
+    """The person's decision; None when the input ends."""
+    arguments = phrases.clean(request.arguments)
+    console.print(
+        Text(f"? {phrases.clean(request.name)} wants to run: {request.reason or request.rule}", style="yellow")
+    )
+    console.print(Text(f"  {arguments}", style="cyan"))
+    try:
+        while (decision := _decision(request, _input(console, _QUESTION))) is None:
+            console.print("  please answer y, n, a or e")
+        if decision is _EDIT:
+            return _edited(console, request)
+    except EOFError:
+        return None
+    return decision
+
+
+def decisions(
+    approved: Sequence[str], denied: Sequence[str], *, waiting: Sequence[ApprovalRequested]
+) -> list[ApprovalDecision]:
+    """Decisions on waiting calls by id, or ``all``. Raises ``ConfigurationError`` for an id nobody waits with."""
+    ids = [request.call_id for request in waiting]
+    made: dict[str, ApprovalDecision] = {}
+    for names, is_approved in ((approved, True), (denied, False)):
+        for name in names:
+            if name != "all" and name not in ids:
+                known = ", ".join(ids) or "none"
+                raise ConfigurationError(f"no call '{name}' waits for a decision; waiting: {known}")
+            for call_id in ids if name == "all" else [name]:
+                made[call_id] = ApprovalDecision(call_id=call_id, is_approved=is_approved)
+    return list(made.values())
+
+
+_EDIT = ApprovalDecision(call_id="", is_approved=True)
+
+
+def _decision(request: ApprovalRequested, answer: str) -> ApprovalDecision | None:
+    word, _, rest = answer.strip().partition(" ")
+    match word.lower():
+        case "y" | "yes":
+            return ApprovalDecision(call_id=request.call_id, is_approved=True)
+        case "a" | "always":
+            return ApprovalDecision(call_id=request.call_id, is_approved=True, scope="session")
+        case "n" | "no":
+            return ApprovalDecision(call_id=request.call_id, is_approved=False, reason=rest.strip())
+        case "e" | "edit":
+            return _EDIT
+        case _:
+            return None
+
+
+def _edited(console: Console, request: ApprovalRequested) -> ApprovalDecision:
+    """The arguments as the person wants them; an empty line keeps the model's."""
+    while True:
+        text = _input(console, "  arguments as JSON (empty: as they are)> ").strip()
+        try:
+            if not text or isinstance(json.loads(text), dict):
+                return ApprovalDecision(call_id=request.call_id, is_approved=True, arguments=text or None)
+            console.print('  that is no JSON object: write {"name": value}')
+        except ValueError as error:
+            console.print(f"  that is no JSON: {error}")
+
+
+def _input(console: Console, prompt: str) -> str:
+    # The prompt of ``input`` would go to stdout, which is for the answer alone.
+    console.print(Text(prompt, style="bold"), end="")
+    return input()

@@ -1,0 +1,196 @@
+"""One ``run``: a turn on its way through the command line, from options to an exit code."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from glm_agent.cli import formats
+from glm_agent.cli.exits import EXIT_CODES, error_code, leave, say
+from glm_agent.cli.foreground import Foreground, Interrupted
+from glm_agent.cli.formats import Format
+from glm_agent.cli.options import RunOptions, forget, remember
+from glm_agent.errors import AgentError
+from glm_agent.messages import ApprovalDecision, ApprovalRequested, Event, ModelResponse, TurnResult, Usage
+
+if TYPE_CHECKING:
+    from glm_agent.agent import Agent
+    from glm_agent.journal import Journal
+
+
+@dataclass(kw_only=True)
+class Job:
+    """What is to be done, and how it is shown."""
+
+    options: RunOptions
+    journal: Journal | None
+    """Where the session is kept; None keeps nothing."""
+    session: str = ""
+    prompt: str | None = None
+    """None: the rest of the session's last turn, or the task's text."""
+    is_resumed: bool = False
+    decisions: list[ApprovalDecision] = field(default_factory=list[ApprovalDecision])
+    format: Format = "text"
+    is_quiet: bool = False
+
+    def execute(self) -> NoReturn:
+        """Run it, write the answer, and leave with the exit code of how it ended."""
+        from glm_agent.cli.view import View
+
+        self._started = time.monotonic()
+        self._model = ""
+        self._waiting: list[ApprovalRequested] = []
+        self._spent, self._steps = Usage(), 0
+        is_alone = self.format == "jsonl" and sys.stdout.isatty()
+        answer_is_seen = self.format == "text" and sys.stdout.isatty()
+        self.view = View(is_quiet=self.is_quiet or is_alone, shows_answer=not answer_is_seen)
+        code = self._run()
+        leave(code, running=self.view.running)
+
+    def _run(self) -> int:
+        try:
+            with Foreground(running=self._still_running) as foreground:
+                agent = self._agent(foreground)
+                result = foreground.play(lambda: self._turn(agent))
+        except Interrupted as interrupted:
+            self.view.close()
+            return self._interrupted(interrupted)
+        except AgentError as error:
+            self.view.close()
+            return self._failed(error)
+        return self._ended(result)
+
+    def _agent(self, foreground: Foreground) -> Agent:
+        from glm_agent.agent import Agent
+        from glm_agent.cli import approvals
+
+        async def approve(request: ApprovalRequested) -> ApprovalDecision | None:
+            with self.view.paused() as console:
+                return await foreground.ask(lambda: approvals.ask(console, request))
+
+        self._task = self.options.load_task()
+        arguments = self.options.agent_arguments(self._task)
+        self._model = str(arguments["model"])
+        if self._task is not None and self.prompt is None and not self.is_resumed:
+            self.prompt = self._task.prompt
+        agent = Agent(
+            **arguments,
+            observers=[self._note, self.view, *([formats.write_event] if self.format == "jsonl" else [])],
+            journal=self.journal,
+            approve=approve if approvals.is_interactive() else None,
+        )
+        if self.journal is not None:
+            remember(self.journal, self.session, self.options)
+        return agent
+
+    async def _turn(self, agent: Agent) -> TurnResult:
+        session = self.session or None
+        if self.is_resumed:
+            return await agent.resume(session, decisions=self.decisions)
+        return await agent.run(self.prompt, session=session)
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case ApprovalRequested():
+                self._waiting.append(event)
+            case ModelResponse():
+                self._spent += event.usage
+                self._steps += 1
+            case _:
+                pass
+
+    def _still_running(self) -> list[str]:
+        self.view.close()
+        return self.view.running()
+
+    # -- how it ended
+
+    def _ended(self, result: TurnResult) -> int:
+        code = EXIT_CODES[result.stop_reason]
+        cost = _cost(self._model, result.usage)
+        self.view.end(result, cost_usd=cost)
+        if self.format == "text":
+            formats.write_answer(result)
+        else:
+            formats.write_line(formats.result_object(result, exit_code=code, **self._more(cost)))
+        path = self.options.output_path(self._task)
+        if path is not None and result.stop_reason == "end_turn" and not self._write_output(path, result.output):
+            return 1
+        if code == EXIT_CODES["needs_approval"]:
+            self._say_how_to_decide()
+        return code
+
+    def _failed(self, error: AgentError) -> int:
+        code = error_code(error)
+        say(f"error: {error}")
+        is_kept = self._forget_if_empty()
+        if is_kept and code != 2:
+            say(f"the session is kept; go on with: {self._resume_command()}")
+        self._write_failure(error, code)
+        return code
+
+    def _interrupted(self, interrupted: Interrupted) -> int:
+        if self._forget_if_empty():
+            say(f"interrupted; go on with: {self._resume_command()}")
+        else:
+            say("interrupted; nothing was kept")
+        self._write_failure(interrupted, interrupted.exit_code)
+        return interrupted.exit_code
+
+    def _write_failure(self, error: BaseException, code: int) -> None:
+        if self.format == "text":
+            return
+        more = self._more(_cost(self._model, self._spent))
+        formats.write_line(
+            formats.error_object(
+                error, exit_code=code, session=self.session, usage=self._spent, steps=self._steps, **more
+            )
+        )
+
+    def _forget_if_empty(self) -> bool:
+        """Whether anything is stored to go on with; options of a session that never began are deleted."""
+        if self.journal is None:
+            return False
+        is_kept = any(kept.id == self.session for kept in self.journal.sessions())
+        if not is_kept:
+            forget(self.journal, self.session)
+        return is_kept
+
+    def _more(self, cost: float | None) -> dict[str, Any]:
+        return {"model": self._model, "cost_usd": cost, "duration_seconds": round(time.monotonic() - self._started, 3)}
+
+    def _write_output(self, path: Path, output: Any) -> bool:
+        """Whether the answer is in its file now; where not, it is still on stdout."""
+        text = formats.as_text(output)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8", errors="replace")
+        except OSError as error:
+            say(f"error: the answer cannot be written to '{path}': {error.strerror}")
+            return False
+        self.view.line(f"written to {path}", style="dim")
+        return True
+
+    def _resume_command(self, *more: str) -> str:
+        return shlex.join(["glm-agent", "run", "--resume", self.session, *more])
+
+    def _say_how_to_decide(self) -> None:
+        if self.journal is None:
+            say("nothing was kept (--no-session), so it cannot go on; run it without --no-session")
+            return
+        for request in self._waiting:
+            say(f"to approve: {self._resume_command('--approve', request.call_id)}")
+            say(f"to deny:    {self._resume_command('--deny-call', request.call_id)}")
+        if not self._waiting:
+            say(f"go on with: {self._resume_command()}")
+
+
+def _cost(model: str, usage: Usage) -> float | None:
+    """Dollars by the catalog's prices; None where they are not known."""
+    from glm_agent.models.catalog import cost_usd
+
+    return cost_usd(model, usage)

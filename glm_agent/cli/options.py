@@ -1,0 +1,152 @@
+"""What a run is made of, as the command line was given it: kept beside the session, so that it can go on.
+
+Turns options and a task file into the arguments of ``Agent``; shows nothing and runs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from glm_agent.errors import ConfigurationError, JournalError
+
+if TYPE_CHECKING:
+    from glm_agent.agent.task import Task
+    from glm_agent.journal import Journal
+
+DEFAULT_MODEL: Final = "glm-5.3-flash"
+_VERSION: Final = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """The choices of one ``run`` or ``chat``; paths are absolute. None and empty: not given."""
+
+    task: str = ""
+    """The task file."""
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+    model: str | None = None
+    tools: tuple[str, ...] = ()
+    mcp_servers: tuple[str, ...] = ()
+    max_steps: int | None = None
+    max_tokens: int | None = None
+    max_cost: float | None = None
+    """US dollars."""
+    timeout: float | None = None
+    """Seconds."""
+    permissions: str | None = None
+    """A YAML file."""
+    allow: tuple[str, ...] = ()
+    ask: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    output: str | None = None
+
+    def load_task(self) -> Task | None:
+        """The task, read and filled in; None for a run of plain text."""
+        if not self.task:
+            return None
+        from glm_agent.agent.task import load_task
+
+        return load_task(self.task, parameters=self.parameters)
+
+    def agent_arguments(self, task: Task | None) -> dict[str, Any]:
+        """Keyword arguments for ``Agent``: the task's, and what the options say instead or beside."""
+        from glm_agent.agent.budget import Budget
+
+        given = task.agent_arguments() if task else {}
+        limits = {
+            "max_tokens": self.max_tokens,
+            "max_cost_usd": self.max_cost,
+            "timeout_seconds": self.timeout,
+        }
+        arguments = {
+            **given,
+            "model": self.model or given.get("model") or os.environ.get("GLM_AGENT_MODEL") or DEFAULT_MODEL,
+            "tools": [*given.get("tools", ()), *self.tools],
+            "mcp_servers": [*given.get("mcp_servers", ()), *self.mcp_servers],
+            "budget": replace(given.get("budget", Budget()), **{k: v for k, v in limits.items() if v is not None}),
+            "permissions": self._policy(given.get("permissions")),
+        }
+        return arguments if self.max_steps is None else {**arguments, "max_steps": self.max_steps}
+
+    def output_path(self, task: Task | None) -> Path | None:
+        """Where the answer is written to beside stdout."""
+        name = self.output or (task.settings.output if task else None)
+        return Path(name) if name else None
+
+    def _policy(self, given: Any) -> Any:
+        """``--permissions`` replaces the task's rules; ``--allow``, ``--ask`` and ``--deny`` add to them."""
+        from glm_agent.agent.names import policy
+
+        rules = policy(self.permissions or given)
+        return replace(
+            rules, allow=(*rules.allow, *self.allow), ask=(*rules.ask, *self.ask), deny=(*rules.deny, *self.deny)
+        )
+
+
+def remember(journal: Journal, session: str, options: RunOptions) -> None:
+    """Keep the options beside the journal, for ``--resume``. Raises ``JournalError``."""
+    from glm_agent.journal.database import make_folder
+
+    path = _path(journal, session)
+    try:
+        make_folder(path.parent.parent)
+        make_folder(path.parent)
+        path.write_text(json.dumps({"version": _VERSION, **asdict(options)}, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise JournalError(
+            f"'{path}' cannot be written ({error.strerror}): free it, or run with --no-session"
+        ) from error
+
+
+def recall(journal: Journal, session: str) -> RunOptions:
+    """The options a session began with; empty ones where it was not begun by this command line."""
+    path = _path(journal, session)
+    if not path.exists():
+        return RunOptions()
+    from pydantic import TypeAdapter
+
+    try:
+        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version = kept.pop("version", None)
+        if version != _VERSION:
+            raise JournalError(f"'{path}' has version {version!r}: another version of glm-agent wrote it")
+        return TypeAdapter(RunOptions).validate_python(kept)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise JournalError(f"'{path}' cannot be read ({error}): delete it and give the options again") from error
+
+
+def forget(journal: Journal, session: str) -> None:
+    """Delete what ``remember`` kept."""
+    _path(journal, session).unlink(missing_ok=True)
+
+
+def override(kept: RunOptions, given: RunOptions) -> RunOptions:
+    """The kept options with those replaced that are given now."""
+    unset = asdict(RunOptions())
+    return replace(kept, **{name: value for name, value in asdict(given).items() if value != unset[name]})
+
+
+def absolute(name: str) -> str:
+    """A name of tools or servers; a path becomes absolute, so that it holds in any working directory."""
+    is_path = name.startswith(("./", "../", "~/")) or (" " not in name and "://" not in name and Path(name).exists())
+    return str(Path(name).expanduser().absolute()) if is_path else name
+
+
+def parameters(given: list[str]) -> dict[str, str]:
+    """``--param name=value``, as a mapping."""
+    pairs = [text.partition("=") for text in given]
+    for name, equals, _ in pairs:
+        if not equals or not name:
+            raise ConfigurationError(f"--param '{name}' has no value: write --param name=value")
+    return {name: value for name, _, value in pairs}
+
+
+def _path(journal: Journal, session: str) -> Path:
+    if not session or session.startswith(".") or "/" in session or "\\" in session:
+        raise ConfigurationError(f"'{session}' cannot be the id of a session: use letters, digits, '.', '_' and '-'")
+    return journal.path.parent / "runs" / f"{session}.json"

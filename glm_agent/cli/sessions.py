@@ -1,0 +1,120 @@
+"""``glm-agent sessions``: what is stored, and what was said."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from glm_agent.cli import formats, phrases
+from glm_agent.cli.exits import reporting, say
+
+if TYPE_CHECKING:
+    from glm_agent.journal import SessionSummary
+    from glm_agent.messages import Fact
+
+sessions = typer.Typer(help="Stored conversations: list, show, export, delete.", no_args_is_help=True)
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="As `sessions list` shows it.")]
+
+
+@sessions.command("list")
+def list_sessions(
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+) -> None:
+    """The sessions of this folder's journal, the latest first.
+
+    Example: glm-agent sessions list
+    """
+    from glm_agent.journal import Journal
+
+    with reporting():
+        journal = Journal()
+        found = journal.sessions()
+    for summary in found:
+        if json:
+            formats.write_line(_object(summary))
+        else:
+            formats.write(f"{_line(summary)}\n")
+    if not found:
+        say(f"no sessions in '{journal.path}'")
+
+
+@sessions.command()
+def show(session: Id) -> None:
+    """What was said and done in a session.
+
+    Example: glm-agent sessions show 20261122-213108-5f3a9c
+    """
+    from glm_agent.journal import Journal
+
+    with reporting():
+        facts = Journal().facts(session)
+    for fact in facts:
+        if text := _said(fact):
+            formats.write(f"{phrases.clean(text)}\n")
+
+
+@sessions.command()
+def export(session: Id) -> None:
+    """A session as lines of JSON on stdout: a header with the format's version, then every record.
+
+    Example: glm-agent sessions export 20261122-213108-5f3a9c > session.jsonl
+    """
+    from glm_agent.journal import Journal
+
+    with reporting():
+        for line in Journal().export(session):
+            formats.write(f"{line}\n")
+
+
+@sessions.command()
+def delete(session: Id) -> None:
+    """Delete a session for good.
+
+    Example: glm-agent sessions delete 20261122-213108-5f3a9c
+    """
+    from glm_agent.cli.options import forget
+    from glm_agent.journal import Journal
+
+    with reporting():
+        journal = Journal()
+        journal.delete(session)
+        forget(journal, session)
+    say(f"deleted '{session}'")
+
+
+def _line(summary: SessionSummary) -> str:
+    at = datetime.fromtimestamp(summary.updated).strftime("%Y-%m-%d %H:%M")
+    how = summary.stop_reason or "unfinished"
+    turns = phrases.count(summary.turns, "turn")
+    return f"{summary.id}  {at}  {how:<15} {turns:>8}  {phrases.clean(summary.title)}"
+
+
+def _object(summary: SessionSummary) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return asdict(summary)
+
+
+def _said(fact: Fact) -> str:
+    """A fact as people read it; empty for what only machines need."""
+    match fact.kind:
+        case "turn_started":
+            return f"--- turn {fact.turn}: {fact.model}, {phrases.count(len(fact.tools), 'tool')}"
+        case "user_message":
+            return f"user: {fact.text}"
+        case "model_response":
+            calls = "".join(f"\ncall: {phrases.call(call, limit=400)}" for call in fact.tool_calls)
+            return (f"model: {fact.text.strip()}" if fact.text.strip() else "model:") + calls
+        case "tool_result":
+            return f"{'error' if fact.is_error else 'result'}: {fact.name}: {phrases.outcome(fact, limit=400)}"
+        case "approval_requested":
+            return f"waits for approval: {fact.name} ({fact.call_id}) {fact.arguments}"
+        case "approval_decision":
+            return f"{'approved' if fact.is_approved else 'denied'}: {fact.call_id} {fact.reason}"
+        case "turn_stopped":
+            return f"stopped: {fact.stop_reason}: {fact.detail}"
+        case "history_replaced":
+            return f"history replaced: {fact.reason}"

@@ -1,0 +1,138 @@
+"""The live view: an observer that shows a turn on stderr while it runs.
+
+Lines that stay are printed once; what still changes (thinking, the coming answer, running calls) is
+in a region below them, on a terminal only. So what a retry makes void disappears by itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.text import Text
+
+from glm_agent.cli import phrases
+from glm_agent.cli.region import Region
+from glm_agent.messages import (
+    ApprovalDecision,
+    ApprovalRequested,
+    Event,
+    ModelResponse,
+    Notice,
+    ReasoningDelta,
+    Retrying,
+    TextDelta,
+    ToolCallDelta,
+    ToolFinished,
+    ToolProgress,
+    ToolStarted,
+    TurnResult,
+    TurnStarted,
+)
+
+_LEVELS = {"info": "dim", "warning": "yellow", "error": "red"}
+
+
+class View:
+    """Shows events. ``is_quiet`` shows nothing but keeps track of what runs."""
+
+    def __init__(self, *, is_quiet: bool = False, shows_answer: bool = True) -> None:
+        self._console = Console(stderr=True, quiet=is_quiet, highlight=False, soft_wrap=True)
+        self._region = Region(self._console, is_live=not is_quiet)
+        self._shows_answer = shows_answer
+        self._started = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case TextDelta():
+                self._region.say(event.text)
+            case ReasoningDelta():
+                self._region.think(event.text)
+            case ToolCallDelta():
+                self._region.coming[event.index] = event.name
+            case ModelResponse():
+                self._respond(event)
+            case ToolStarted():
+                self._region.begin(event.call)
+            case ToolProgress():
+                self._region.progress(event)
+            case ToolFinished():
+                self._finish(event)
+            case Retrying():
+                self._retry(event)
+            case _:
+                self._note(event)
+        self._region.refresh()
+
+    def running(self) -> list[str]:
+        """Names of the tools whose calls have not ended."""
+        return [f"tool '{call.name}'" for call in self._region.calls]
+
+    def close(self) -> None:
+        """Take the region away; the next event brings it back."""
+        self._region.hide()
+
+    @contextmanager
+    def paused(self) -> Generator[Console]:
+        """The console with nothing moving on it, for a question."""
+        self._region.hide()
+        yield self._console
+
+    def line(self, text: str, *, style: str = "") -> None:
+        """Print one line that stays."""
+        self._console.print(Text(text, style=style))
+
+    def end(self, result: TurnResult, *, cost_usd: float | None) -> None:
+        """The last line: how it ended, and what it took."""
+        self.close()
+        is_good = result.stop_reason == "end_turn"
+        figures = [
+            phrases.count(result.steps, "step"),
+            phrases.usage(result.usage),
+            phrases.cost(cost_usd),
+            phrases.duration(time.monotonic() - self._started),
+        ]
+        how = Text("done" if is_good else result.stop_reason, style="bold green" if is_good else "bold red")
+        if not is_good and result.detail:
+            how.append(f": {phrases.clean(result.detail)}", style="red")
+        self._console.print(how, Text("·", style="dim"), Text(" · ".join(f for f in figures if f), style="dim"))
+
+    def _respond(self, response: ModelResponse) -> None:
+        if response.reasoning.strip():
+            self.line(phrases.clean(response.reasoning).strip(), style="dim italic")
+        if response.text.strip() and (response.tool_calls or self._shows_answer):
+            self.line(phrases.clean(response.text).strip())
+        self._region.clear()
+
+    def _finish(self, event: ToolFinished) -> None:
+        started = self._region.end(event.result.call_id)
+        mark = Text("✗ ", style="red") if event.result.is_error else Text("✓ ", style="green")
+        call = phrases.call(started) if started else event.result.name
+        width = max(40, self._console.width - 4) if self._console.is_terminal else 200
+        self._console.print(
+            mark + Text(call, style="cyan") + Text(f"  {phrases.duration(event.duration_seconds)}", style="dim")
+        )
+        said = phrases.outcome(event.result, limit=width)
+        self.line(f"  {said}", style="red" if event.result.is_error else "dim")
+
+    def _retry(self, event: Retrying) -> None:
+        void = "; what was shown of the answer is void" if self._region.void() else ""
+        wait = f" in {phrases.duration(event.wait_seconds)}" if event.wait_seconds else ""
+        self.line(f"↻ attempt {event.attempt}{wait}: {phrases.short(event.reason, limit=300)}{void}", style="yellow")
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case TurnStarted():
+                self._started = time.monotonic()
+                self.line(f"{event.model} · {phrases.count(len(event.tools), 'tool')}", style="bold")
+            case Notice():
+                source = f"{event.source}: " if event.source else ""
+                self.line(f"! {source}{phrases.short(event.text, limit=1000)}", style=_LEVELS[event.level])
+            case ApprovalRequested():
+                self.line(f"? '{event.name}' needs approval: {event.reason or event.rule}", style="yellow")
+            case ApprovalDecision():
+                self.line(f"  {'approved' if event.is_approved else 'denied'}", style="yellow")
+            case _:
+                pass
