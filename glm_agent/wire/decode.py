@@ -42,7 +42,9 @@ RESTART_LIMIT = 3
 _LIST_FIELDS = frozenset({"web_search", "video_result", "content_filter"})
 _DONE = b"[DONE]"
 _ID = re.compile(r'\{\s*"id"\s*:\s*"([^"]+)"')
-_QUIET = frozenset({"id", "created", "object", "model", "choices", "usage", "request_id", *_LIST_FIELDS})
+_CONSTANT = frozenset({"id", "created", "object", "model", "choices"})
+"""What every chunk repeats: read once."""
+_QUIET = _CONSTANT | _LIST_FIELDS | {"usage", "request_id"}
 _FAILED = frozenset({"sensitive", "network_error", "model_context_window_exceeded", "length"})
 _COMPLETE = frozenset({"stop", "tool_calls"})
 
@@ -127,7 +129,8 @@ class ResponseDecoder:
             answer.id = str(chunk_id)
         if answer.broken:
             raise _protocol_error(f"a frame of the stream is no JSON: {answer.broken!r}", self._request_id)
-        answer.keep(chunk)
+        if not (answer.model and chunk.keys() <= _CONSTANT):
+            answer.keep(chunk)
         if choices:
             answer.choose(an_object(choices[0]), found)
         return found
@@ -191,10 +194,22 @@ class ResponseDecoder:
 class _Answer:
     """One generation, as far as it came."""
 
-    __slots__ = ("_audio", "_calls", "_fields", "_reasoning", "_size", "_text", "broken", "finish_reason", "id")
+    __slots__ = (
+        "_audio",
+        "_calls",
+        "_fields",
+        "_reasoning",
+        "_size",
+        "_text",
+        "broken",
+        "finish_reason",
+        "id",
+        "model",
+    )
 
     def __init__(self, tools: dict[str, ToolSpec]) -> None:
         self.id = ""
+        self.model = ""
         self.finish_reason = ""
         self.broken = ""
         """The beginning of a frame that is no JSON; only a new generation can mend it."""
@@ -218,6 +233,7 @@ class _Answer:
                 self._extend(key, an_array(value))
             elif key != "choices" and value is not None:
                 self._fields[key] = value
+        self.model = _word(self._fields.get("model"))
 
     def choose(self, choice: JsonObject, found: list[Decoded]) -> None:
         """Add what a choice brings; every key of a delta is read, some chunks hold several."""
@@ -239,7 +255,7 @@ class _Answer:
             tool_calls=self._calls.calls(),
             finish_reason=self.finish_reason,
             usage=_usage(fields.get("usage")),
-            model=_word(fields.get("model")),
+            model=self.model,
             id=self.id or _word(fields.get("id")),
             request_id=_word(fields.get("request_id")) or request_id,
             created=_count(fields.get("created")),

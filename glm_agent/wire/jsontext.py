@@ -48,8 +48,7 @@ def an_object(value: Any) -> dict[str, Any]:
 
 def an_array(value: Any) -> list[Any]:
     """The value where it is a JSON array, else an empty one."""
-    items: list[Any] = value if isinstance(value, list) else []
-    return items
+    return value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]
 
 
 def is_object(text: str) -> bool:

@@ -47,7 +47,33 @@ class Decoder:
 
     def feed(self, data: bytes) -> Iterator[ServerSentEvent]:
         """The events that these bytes complete."""
-        first, *lines = self._line_feeds_only(data).split(b"\n")
+        if self._after_cr or b"\r" in data:
+            data = self._line_feeds_only(data)
+        if data[:7] == b"data: {" and data[-2:] == b"\n\n" and self._is_between_events(data):
+            # What nearly all servers send: whole events of one line each. The rest of this class costs more.
+            self._is_first = False
+            for frame in data[6:-2].split(b"\n\ndata: "):
+                if b"\n" in frame:
+                    yield from self._feed_lines(b"data: " + frame + b"\n\n")
+                else:
+                    yield ServerSentEvent("", frame)
+        else:
+            yield from self._feed_lines(data)
+
+    def close(self) -> Iterator[ServerSentEvent]:
+        """What the end of the stream completes: some servers forget the last line break."""
+        if self._tail:
+            line = bytes(self._tail)
+            self._tail.clear()
+            yield from self._line(line)
+        if self._data:
+            yield self._take()
+
+    def _is_between_events(self, data: bytes) -> bool:
+        return not (self._tail or self._data or self._event) and len(data) <= LINE_LIMIT
+
+    def _feed_lines(self, data: bytes) -> Iterator[ServerSentEvent]:
+        first, *lines = data.split(b"\n")
         if not lines:
             self._grow(first)
             return
@@ -58,23 +84,8 @@ class Decoder:
             self._tail.clear()
         yield from self._line(first)
         for line in lines:
-            # Nearly all lines are one of these two: an event's only data line, and the blank one after it.
-            if line[:6] == b"data: " and len(line) <= LINE_LIMIT:
-                self._add(line[6:])
-            elif not line and self._data:
-                yield self._take()
-            else:
-                yield from self._line(line)
-        self._grow(rest)
-
-    def close(self) -> Iterator[ServerSentEvent]:
-        """What the end of the stream completes: some servers forget the last line break."""
-        if self._tail:
-            line = bytes(self._tail)
-            self._tail.clear()
             yield from self._line(line)
-        if self._data:
-            yield self._take()
+        self._grow(rest)
 
     def _line_feeds_only(self, data: bytes) -> bytes:
         if self._after_cr and data:

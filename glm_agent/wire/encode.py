@@ -1,0 +1,257 @@
+"""A ``ModelRequest`` -> the bytes of the request's body.
+
+The body is joined from bytes made once per message and per tool, and forgotten with them: a long history
+costs next to nothing per request, and what was sent once is sent the same way ever after, so that
+the provider's prompt cache holds. ``request_id``, new with every attempt, is the last field.
+
+What servers refuse is mended or refused here. Source: docs.bigmodel.cn, 2026-07-11, and the issues named below.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+from weakref import ref
+
+from glm_agent.errors import ConfigurationError
+from glm_agent.messages import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    JsonObject,
+    Message,
+    ModelRequest,
+    ModelResponse,
+    Part,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    UserMessage,
+    VideoPart,
+)
+from glm_agent.wire.capabilities import Capabilities, Modality
+from glm_agent.wire.dialects import DIALECTS, Dialect, canonical_name
+from glm_agent.wire.jsontext import as_object, dumps
+from glm_agent.wire.settings import settings_fields
+
+TOOL_LIMIT = 128
+"""Functions in one request."""
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_MODALITIES: dict[str, Modality] = {"image": "image", "video": "video", "file": "file", "audio": "audio"}
+
+# Texts for places that must not be empty: a server answers 1210, 1213 or 1214 to such a history for ever after.
+# Sources: pi#3365, one-api#1153, codegraff#812, MetaGLM sdk#14.
+_NO_TEXT = "(no text)"
+_SEE_ATTACHMENT = "(see the attachment)"
+_NO_OUTPUT = "(no output)"
+_GO_ON = "Go on."
+_NO_ANSWER = "\n"  # What GLM up to 4.7 itself puts where it says nothing.
+
+
+def encode_request(
+    request: ModelRequest,
+    *,
+    capabilities: Capabilities | None = None,
+    dialect: Dialect | None = None,
+    stream: bool = True,
+    request_id: str = "",
+) -> bytes:
+    """The body of ``POST …/chat/completions``.
+
+    ``request_id`` (6 to 64 characters) goes to Zhipu's own servers only; empty: the body without it, byte for
+    byte. Raises ``ConfigurationError`` on what the model cannot take: a part, a setting, too many tools.
+    """
+    capabilities, dialect = capabilities or Capabilities(), dialect or DIALECTS["zai"]
+    writer = _writer(request.model, capabilities, dialect)
+    fields: JsonObject = {"model": request.model, "stream": stream}
+    fields |= settings_fields(
+        request.settings,
+        model=request.model,
+        capabilities=capabilities,
+        dialect=dialect,
+        has_tools=bool(request.tools) and stream,
+    )
+    if not stream:
+        fields.pop("stream_options", None)
+    hosted = request.settings.hosted_tools if dialect.is_native else ()
+    pieces = [dumps(fields)[:-1]]
+    if request.tools or hosted:
+        pieces += [b',"tools":[', b",".join(_tools(request.tools, hosted, request.model)), b"]"]
+    pieces += [b',"messages":[', b",".join(writer.messages(request.instructions, request.messages)), b"]"]
+    if request_id and dialect.is_native:
+        pieces += [b',"request_id":', dumps(request_id)]
+    pieces.append(b"}")
+    return b"".join(pieces)
+
+
+class _BytesOnce:
+    """Bytes made once per object and forgotten with it.
+
+    By identity, because what is in a history holds dicts and cannot be hashed; comparing would cost more than
+    making the bytes again.
+    """
+
+    __slots__ = ("_kept", "_make")
+
+    def __init__(self, make: Callable[[Any], bytes]) -> None:
+        self._make = make
+        self._kept: dict[int, tuple[ref[Any], bytes]] = {}
+
+    def __call__(self, thing: Any) -> bytes:
+        key = id(thing)
+        kept = self._kept.get(key)
+        if kept is not None and kept[0]() is thing:
+            return kept[1]
+        made = self._make(thing)
+        forget = self._kept.pop
+        self._kept[key] = (ref(thing, lambda _: forget(key, None)), made)
+        return made
+
+
+class _Writer:
+    """Writes messages for one model at one host."""
+
+    def __init__(self, model: str, capabilities: Capabilities, dialect: Dialect) -> None:
+        self._model, self._capabilities, self._dialect = model, capabilities, dialect
+        self._message = _BytesOnce(self._write)
+        self._attachments = _BytesOnce(self._write_attachments)
+
+    def messages(self, instructions: str, history: Sequence[Message]) -> list[bytes]:
+        written = [_system(instructions)] if instructions.strip() else []
+        if not history or not isinstance(history[0], UserMessage):
+            # A request needs a user message (1214). Told by the first one alone, so that the prefix only grows.
+            written.append(_user(_GO_ON))
+        message, held = self._message, list[bytes]()
+        for said in history:
+            if held and not isinstance(said, ToolResult):
+                written += held
+                held = []
+            written.append(message(said))
+            if isinstance(said, ToolResult) and said.attachments and (attachments := self._attachments(said)):
+                held.append(attachments)
+        return written + held
+
+    def _write(self, message: Message) -> bytes:
+        match message:
+            case UserMessage():
+                return self._write_user(message)
+            case ModelResponse():
+                return self._write_response(message)
+            case ToolResult():
+                return self._write_result(message)
+
+    def _write_user(self, message: UserMessage) -> bytes:
+        if not message.attachments:
+            return _user(message.text if message.text.strip() else _NO_TEXT)
+        for part in message.attachments:
+            if not self._reads(part):
+                raise ConfigurationError(
+                    f"model '{self._model}' cannot read the {part.kind} in the user's message: use a model that can, "
+                    "or put its content into words"
+                )
+        if len({isinstance(part, FilePart) for part in message.attachments}) > 1:
+            raise ConfigurationError(
+                f"model '{self._model}' reads files or pictures, not both in one message: send them in two messages"
+            )
+        return _user_parts(message.attachments, message.text if message.text.strip() else _SEE_ATTACHMENT)
+
+    def _write_response(self, response: ModelResponse) -> bytes:
+        content = response.text
+        fields: JsonObject = {"role": "assistant", "content": content}
+        if response.reasoning and self._is_own(response):
+            if self._dialect.reasoning_field == "think_tag":
+                fields["content"] = f"<think>{response.reasoning}</think>{content}"
+            else:
+                fields[self._dialect.reasoning_field] = response.reasoning
+        if response.tool_calls:
+            fields["tool_calls"] = [_call(call) for call in response.tool_calls]
+        elif not fields["content"]:
+            fields["content"] = _NO_ANSWER
+        return dumps(fields)
+
+    def _write_result(self, result: ToolResult) -> bytes:
+        content = result.content if result.content.strip() else "" if result.attachments else _NO_OUTPUT
+        # A tool's message takes text only (command-code#795): the parts follow in a user message, or are named.
+        notes = [
+            f"[{part.kind}: see the next user message]"
+            if self._reads(part)
+            else f"[{part.kind} left out: model '{self._model}' cannot read it]"
+            for part in result.attachments
+        ]
+        text = "\n".join([content, *notes]) if content else "\n".join(notes)
+        return dumps({"role": "tool", "tool_call_id": result.call_id, "content": text})
+
+    def _write_attachments(self, result: ToolResult) -> bytes:
+        readable = [part for part in result.attachments if self._reads(part)]
+        files = [part for part in readable if isinstance(part, FilePart)]
+        others = [part for part in readable if not isinstance(part, FilePart)]
+        text = f"(from the result of the tool call '{result.call_id}')"
+        return b",".join(_user_parts(parts, text) for parts in (files, others) if parts)
+
+    def _reads(self, part: Part) -> bool:
+        return self._capabilities.reads(_MODALITIES[part.kind])
+
+    def _is_own(self, response: ModelResponse) -> bool:
+        """Whether this model wrote the response: another one's thinking does it no good."""
+        return not response.model or canonical_name(response.model) == canonical_name(self._model)
+
+
+@lru_cache(maxsize=64)
+def _writer(model: str, capabilities: Capabilities, dialect: Dialect) -> _Writer:
+    return _Writer(model, capabilities, dialect)
+
+
+@lru_cache(maxsize=64)
+def _system(instructions: str) -> bytes:
+    return dumps({"role": "system", "content": instructions})
+
+
+def _user(text: str) -> bytes:
+    return dumps({"role": "user", "content": text})
+
+
+def _user_parts(parts: Iterable[Part], text: str) -> bytes:
+    content = [*map(_part, parts), {"type": "text", "text": text}]
+    return dumps({"role": "user", "content": content})
+
+
+def _part(part: Part) -> JsonObject:
+    match part:
+        case ImagePart():
+            return {"type": "image_url", "image_url": {"url": part.url}}
+        case VideoPart():
+            return {"type": "video_url", "video_url": {"url": part.url}}
+        case FilePart():
+            return {"type": "file_url", "file_url": {"url": part.url}}
+        case AudioPart():
+            return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format}}
+
+
+def _call(call: ToolCall) -> JsonObject:
+    # Broken arguments or a name with foreign characters would make every later request fail (crush#1237).
+    name = call.name if _NAME.fullmatch(call.name) else re.sub(r"[^a-zA-Z0-9_-]", "_", call.name)[:64] or "unnamed"
+    return {"id": call.id, "type": "function", "function": {"name": name, "arguments": as_object(call.arguments)}}
+
+
+def _tools(tools: Sequence[ToolSpec], hosted: Sequence[JsonObject], model: str) -> list[bytes]:
+    if len(tools) > TOOL_LIMIT:
+        raise ConfigurationError(
+            f"{len(tools)} tools are offered, and model '{model}' takes at most {TOOL_LIMIT}: offer fewer, "
+            "for example by a filter on the MCP servers"
+        )
+    return [*map(_tool, tools), *map(dumps, hosted)]
+
+
+def _write_tool(tool: ToolSpec) -> bytes:
+    if not _NAME.fullmatch(tool.name):
+        raise ConfigurationError(
+            f"the tool's name '{tool.name}' is none that GLM accepts: 1 to 64 letters, digits, '_' and '-'"
+        )
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return dumps({"type": "function", "function": function})
+
+
+_tool = _BytesOnce(_write_tool)
