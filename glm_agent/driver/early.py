@@ -13,13 +13,13 @@ from glm_agent.messages import Fact, ToolCall
 class EarlyCalls:
     """Calls of a coming response that already run; each ends as its result or is thrown away."""
 
-    def __init__(self, tasks: TaskGroup, answer: Callable[[ToolCall], Awaitable[Fact]]) -> None:
-        self._tasks, self._answer = tasks, answer
+    def __init__(self, tasks: TaskGroup) -> None:
+        self._tasks = tasks
         self._running: dict[str, EarlyCall] = {}
 
-    def start(self, call: ToolCall) -> None:
+    def start(self, call: ToolCall, answer: Callable[[], Awaitable[Fact]]) -> None:
         early = self._running[call.id] = EarlyCall(call)
-        self._tasks.start_soon(early.run, self._answer)
+        self._tasks.start_soon(early.run, answer)
 
     def take(self, call: ToolCall) -> EarlyCall | None:
         """The running call, if it is the very same: name and arguments too."""
@@ -42,9 +42,9 @@ class EarlyCall:
         self._done = anyio.Event()
         self._fact: Fact | None = None
 
-    async def run(self, answer: Callable[[ToolCall], Awaitable[Fact]]) -> None:
+    async def run(self, answer: Callable[[], Awaitable[Fact]]) -> None:
         with self.scope:
-            self._fact = await answer(self.call)
+            self._fact = await answer()
             self._done.set()
 
     async def wait(self) -> Fact:

@@ -37,6 +37,7 @@ from glm_agent.messages import (
     ToolSpec,
     ToolStarted,
     TurnResult,
+    TurnStarted,
     TurnStopped,
 )
 from glm_agent.models.model import Model
@@ -87,7 +88,7 @@ class Driver:
             await self._keep(self.steps.reserve(), partial(_same, fact))
         self._specs = {spec.name: spec for spec in self.turn.started.tools}
         async with unwrapped(anyio.create_task_group()) as early_tasks:
-            self._early = EarlyCalls(early_tasks, self._answer_early)
+            self._early = EarlyCalls(early_tasks)
             self._thread, self._token = threading.get_ident(), anyio.lowlevel.current_token()
             while not isinstance((todo := pending(self.turn))[0], TurnResult):
                 if isinstance(todo[0], ModelRequest):
@@ -122,6 +123,7 @@ class Driver:
 
     async def _listen(self, request: ModelRequest) -> Fact:
         answer: Fact | None = None
+        place = 0
         async with aclosing(self.model.stream(request)) as events:
             async for event in events:
                 match event:
@@ -129,10 +131,12 @@ class Driver:
                         answer = event
                         break
                     case ToolCallReady():
-                        self._maybe_start_early(event.call)
+                        self._maybe_start_early(event.call, place)
+                        place += 1
                     case _:
                         if isinstance(event, Retrying):
                             self._early.discard()
+                            place = 0
                         self._observe(event)
         if answer is None:
             raise ModelProtocolError(f"the model {self.model.name!r} ended its stream without a response")
@@ -157,10 +161,10 @@ class Driver:
     async def _call(self, call: ToolCall, intent_slot: Slot, result_slot: Slot) -> None:
         """One call. Every call draws two slots, whatever its effect, so that a changed effect moves no slot."""
         early = self._early.take(call)
+        key, decision = self._key(call), approval(self.turn, call.id)
+        call = _as_decided(call, decision)
         context = self._context(call)
-        context.idempotency_key = _idempotency_key(self.turn, call)
-        context.approval = approval(self.turn, call.id)
-        call = _as_decided(call, context.approval)
+        context.idempotency_key, context.approval = key, decision
         refused = None if early else await self.tools.permit(call, context)
         if refused is None and self._effect(call) == "write":
             intent = Intent(key=context.idempotency_key, call_id=call.id, name=call.name, holder=self.steps.holder)
@@ -200,20 +204,26 @@ class Driver:
             emit=self._emit,
         )
 
+    def _key(self, call: ToolCall) -> str:
+        response = next(m for m in reversed(self.turn.messages) if isinstance(m, ModelResponse))
+        return _idempotency_key(self.turn.started, self.turn.step, response.tool_calls.index(call), call)
+
     def _effect(self, call: ToolCall) -> str:
         spec: ToolSpec | None = self._specs.get(call.name)
         return spec.effect if spec is not None else "write"
 
     # -- early calls: while the stream is still coming
 
-    def _maybe_start_early(self, call: ToolCall) -> None:
+    def _maybe_start_early(self, call: ToolCall, place: int) -> None:
         """Only what may be repeated starts before the response is there: GLM can begin a generation anew."""
         at_limit = self.turn.step >= self.turn.started.max_steps
         if self.steps.allows_early and not at_limit and self._effect(call) == "read":
-            self._early.start(call)
+            key = _idempotency_key(self.turn.started, self.turn.step + 1, place, call)
+            self._early.start(call, partial(self._answer_early, call, key))
 
-    async def _answer_early(self, call: ToolCall) -> Fact:
+    async def _answer_early(self, call: ToolCall, key: str) -> Fact:
         context = self._context(call)
+        context.idempotency_key = key
         refused = await self.tools.permit(call, context)
         return await self._answer(call, context, refused)
 
@@ -246,13 +256,11 @@ def _as_decided(call: ToolCall, decision: ApprovalDecision | None) -> ToolCall:
     return call if decision is None or decision.arguments is None else replace(call, arguments=decision.arguments)
 
 
-def _idempotency_key(turn: Turn, call: ToolCall) -> str:
+def _idempotency_key(started: TurnStarted, step: int, place: int, call: ToolCall) -> str:
     """Names this call in every process that resumes the turn; never the provider's id, which is reused."""
-    response = next(m for m in reversed(turn.messages) if isinstance(m, ModelResponse))
-    place = response.tool_calls.index(call)
     try:
         arguments = json.dumps(json.loads(call.arguments or "{}"), sort_keys=True)
     except (ValueError, RecursionError):  # RecursionError: ten thousand brackets
         arguments = call.arguments
-    parts = (turn.started.session, turn.started.turn, turn.step, place, call.name, arguments)
+    parts = (started.session, started.turn, step, place, call.name, arguments)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
