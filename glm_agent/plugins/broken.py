@@ -45,8 +45,8 @@ def _place(error: BaseException) -> tuple[str, int]:
     """The deepest line of the plugin's own files; of a syntax error, the line itself."""
     if isinstance(error, SyntaxError) and error.filename:
         return error.filename, error.lineno or 0
-    frames = traceback.extract_tb(error.__traceback__)
-    frames = [frame for frame in frames if not frame.filename.startswith(_MACHINERY)]
+    every = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in every if not frame.filename.startswith(_MACHINERY)]
     if not frames:
         return "", 0
     # The first frame is the plugin's; a library that it calls lies elsewhere, and its lines say little.
