@@ -20,7 +20,7 @@ import anyio.lowlevel
 from glm_agent.driver.early import EarlyCalls
 from glm_agent.driver.groups import unwrapped
 from glm_agent.driver.steps import InlineSteps, Intent, Slot, Steps
-from glm_agent.errors import ContentFiltered, ContextOverflow, ModelProtocolError
+from glm_agent.errors import ContentFiltered, ContextOverflow, ModelError, ModelProtocolError
 from glm_agent.messages import (
     ApprovalDecision,
     ApprovalRequested,
@@ -29,7 +29,6 @@ from glm_agent.messages import (
     ModelRequest,
     ModelResponse,
     Retrying,
-    StopReason,
     ToolCall,
     ToolCallReady,
     ToolFinished,
@@ -116,10 +115,15 @@ class Driver:
     async def _ask(self, request: ModelRequest) -> Fact:
         try:
             return await self._listen(request)
-        except (ContextOverflow, ContentFiltered) as error:
-            # What no wrapper could mend ends the turn as a result; an answer that came is kept.
-            reason: StopReason = "context_overflow" if isinstance(error, ContextOverflow) else "refusal"
-            return error.response or TurnStopped(stop_reason=reason, detail=str(error))
+        except ModelError as error:
+            # What no wrapper could mend ends the turn as a result where the model did answer.
+            if error.response is not None:
+                return cast("ModelResponse", error.response)
+            if isinstance(error, ContextOverflow):
+                return TurnStopped(stop_reason="context_overflow", detail=str(error))
+            if isinstance(error, ContentFiltered):
+                return TurnStopped(stop_reason="refusal", detail=str(error))
+            raise
 
     async def _listen(self, request: ModelRequest) -> Fact:
         answer: Fact | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
+from glm_agent.errors import ConfigurationError
 from glm_agent.messages import ModelRequest, ModelResponse, TurnStopped, Usage
 from glm_agent.models.model import Model, ModelEvent
 
@@ -18,12 +19,16 @@ class BudgetedModel:
         *,
         max_tokens: int | None = None,
         max_cost_usd: float | None = None,
-        cost_usd: Callable[[Usage], float] | None = None,
+        cost_usd: Callable[[Usage], float | None] | None = None,
         spent: Usage | None = None,
     ) -> None:
         self._model = model
         self._max_tokens, self._max_cost_usd, self._cost_usd = max_tokens, max_cost_usd, cost_usd
         self._spent = spent or Usage()
+        if max_cost_usd is not None and self._cost() is None:
+            raise ConfigurationError(
+                f"a budget of money needs prices, and none are known for the model {model.name!r}: limit tokens instead"
+            )
 
     @property
     def name(self) -> str:
@@ -43,8 +48,10 @@ class BudgetedModel:
         tokens = self._spent.total_tokens
         if self._max_tokens is not None and tokens >= self._max_tokens:
             return f"the budget of {self._max_tokens:,} tokens is used up ({tokens:,} spent)"
-        if self._max_cost_usd is not None and self._cost_usd is not None:
-            cost = self._cost_usd(self._spent)
-            if cost >= self._max_cost_usd:
-                return f"the budget of ${self._max_cost_usd:g} is used up (${cost:.4f} spent)"
+        cost = self._cost()
+        if self._max_cost_usd is not None and cost is not None and cost >= self._max_cost_usd:
+            return f"the budget of ${self._max_cost_usd:g} is used up (${cost:.4f} spent)"
         return ""
+
+    def _cost(self) -> float | None:
+        return self._cost_usd(self._spent) if self._cost_usd is not None else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from glm_agent.messages import ApprovalRequested, ToolCall, ToolResult, ToolSpec, TurnStopped
 from glm_agent.permissions import Policy, decide
-from glm_agent.registry import ToolContext, Tools
+from glm_agent.registry.seams import ToolContext, Tools
 
 
 class PermittedTools:

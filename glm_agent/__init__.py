@@ -1,0 +1,130 @@
+"""An MCP and tool-calling agent framework for GLM models.
+
+    from glm_agent import Agent, tool
+
+Names are imported at first use, so that ``import glm_agent`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glm_agent.agent import Agent, Budget
+    from glm_agent.errors import (
+        AgentError,
+        AuthenticationError,
+        ConfigurationError,
+        ContentFiltered,
+        ContextOverflow,
+        JournalError,
+        MCPServerError,
+        ModelConnectionError,
+        ModelError,
+        ModelProtocolError,
+        ModelStatusError,
+        ModelTimeout,
+        QuotaExhausted,
+        RateLimited,
+        ToolError,
+        TurnError,
+    )
+    from glm_agent.messages import (
+        ApprovalDecision,
+        ApprovalRequested,
+        AudioPart,
+        Event,
+        FilePart,
+        ImagePart,
+        Message,
+        ModelRequest,
+        ModelResponse,
+        ModelSettings,
+        Part,
+        ToolCall,
+        ToolResult,
+        ToolSpec,
+        TurnResult,
+        Usage,
+        UserMessage,
+        VideoPart,
+    )
+    from glm_agent.models.model import Model
+    from glm_agent.permissions import Policy
+    from glm_agent.registry import ToolContext, ToolRegistry, Tools, tool
+
+_ROOMS = {
+    "glm_agent.agent": "Agent Budget",
+    "glm_agent.errors": "AgentError AuthenticationError ConfigurationError ContentFiltered ContextOverflow "
+    "JournalError MCPServerError ModelConnectionError ModelError ModelProtocolError ModelStatusError ModelTimeout QuotaExhausted "
+    "RateLimited ToolError TurnError",
+    "glm_agent.messages": "ApprovalDecision ApprovalRequested AudioPart Event FilePart ImagePart Message ModelRequest "
+    "ModelResponse ModelSettings Part ToolCall ToolResult ToolSpec TurnResult Usage UserMessage VideoPart",
+    "glm_agent.models.model": "Model",
+    "glm_agent.permissions": "Policy",
+    "glm_agent.registry": "ToolContext ToolRegistry Tools tool",
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}
+
+__all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
+    "Agent",
+    "AgentError",
+    "ApprovalDecision",
+    "ApprovalRequested",
+    "AudioPart",
+    "AuthenticationError",
+    "Budget",
+    "ConfigurationError",
+    "ContentFiltered",
+    "ContextOverflow",
+    "Event",
+    "FilePart",
+    "ImagePart",
+    "JournalError",
+    "MCPServerError",
+    "Message",
+    "Model",
+    "ModelConnectionError",
+    "ModelError",
+    "ModelProtocolError",
+    "ModelRequest",
+    "ModelResponse",
+    "ModelSettings",
+    "ModelStatusError",
+    "ModelTimeout",
+    "Part",
+    "Policy",
+    "QuotaExhausted",
+    "RateLimited",
+    "ToolCall",
+    "ToolContext",
+    "ToolError",
+    "ToolRegistry",
+    "ToolResult",
+    "ToolSpec",
+    "Tools",
+    "TurnError",
+    "TurnResult",
+    "Usage",
+    "UserMessage",
+    "VideoPart",
+    "__version__",
+    "tool",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("glm-agent")
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_ROOM_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

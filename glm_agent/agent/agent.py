@@ -1,0 +1,289 @@
+"""``Agent``: the settings of many turns, and the ways to run one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from uuid import uuid4
+
+from glm_agent.agent import names
+from glm_agent.agent.attachments import Attachment, parts
+from glm_agent.agent.budget import Budget
+from glm_agent.agent.providers import model_maker
+from glm_agent.agent.runtime import Blocking, Runtime, Runtimes
+from glm_agent.agent.start import begin
+from glm_agent.driver import Approver, Driver, EventStream, Observer
+from glm_agent.errors import ConfigurationError
+from glm_agent.messages import (
+    ApprovalDecision,
+    Fact,
+    Message,
+    ModelSettings,
+    TurnResult,
+    TurnStarted,
+    UserMessage,
+)
+from glm_agent.models.budget import BudgetedModel
+from glm_agent.models.catalog import cost_usd
+from glm_agent.models.model import Model
+from glm_agent.models.view import ViewedModel
+from glm_agent.permissions import Policy
+from glm_agent.registry import ToolRegistry, Tools
+from glm_agent.registry.budgeted import BudgetedTools
+from glm_agent.registry.permitted import PermittedTools
+from glm_agent.turn import Turn
+
+if TYPE_CHECKING:
+    import httpx2
+
+ContextPolicy = Callable[[tuple[Message, ...]], tuple[Message, ...]]
+"""What of a history is sent: a pure function; the result must be valid for the wire."""
+
+
+class Agent:
+    """A model with instructions, tools and limits. One agent serves many turns, also at once.
+
+    Args:
+        model: A GLM model's id (``glm-5.3-flash``), ``provider:id`` (``zai: bigmodel: coding: openrouter: vllm:`` …),
+            ``simulate:SCENARIO``, or anything with the ``Model`` protocol.
+        instructions: What the model is told before everything else.
+        tools: Functions, ``@tool`` objects, or names: an entry point, ``./folder``, ``./file.py``, ``module:object``.
+        mcp_servers: ``.mcp.json`` files, commands (``"uvx mcp-server-time"``), addresses, or mappings.
+        output_type: A type the answer must fit; ``result.output`` is then a value of it.
+        max_steps: Model requests in a turn before the model is asked once more without tools.
+        permissions: A ``Policy``, a mapping, or a YAML file with ``allow``, ``ask`` and ``deny``.
+        budget: What one turn may spend.
+        context: A pure function on the messages of each request: what of the history is sent.
+        observers: Functions that see every event.
+        session: Id of the stored conversation that every run goes on with.
+        journal: Where sessions are stored: a path or a ``Journal``; without it, the nearest ``.glm-agent``.
+        approve: Asks a person about a call; without it such a turn stops with ``needs_approval``.
+        api_key: Else ``ZAI_API_KEY``, ``ZHIPUAI_API_KEY`` or ``GLM_API_KEY``.
+        base_url: Else ``ZAI_BASE_URL`` and the like, else the provider's.
+        client: An ``httpx2.AsyncClient`` to use; it stays open.
+        settings: Temperature, thinking and the like.
+        expose_errors: Whether the model reads the message of a tool's exception.
+
+    Raises:
+        ConfigurationError: Something given cannot work; found before any network traffic.
+    """
+
+    def __init__(
+        self,
+        model: str | Model,
+        *,
+        instructions: str = "",
+        tools: Iterable[Any] = (),
+        mcp_servers: Iterable[Any] = (),
+        output_type: Any = None,
+        max_steps: int = 20,
+        permissions: Policy | Mapping[str, Any] | str | Path | None = None,
+        budget: Budget | None = None,
+        context: ContextPolicy | None = None,
+        observers: Sequence[Observer] = (),
+        session: str | None = None,
+        journal: Any = None,
+        approve: Approver | None = None,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        client: httpx2.AsyncClient | None = None,
+        settings: ModelSettings | None = None,
+        expose_errors: bool = True,
+    ) -> None:
+        if max_steps < 1:
+            raise ConfigurationError(f"max_steps is {max_steps}: a turn needs at least 1")
+        new_model = model_maker(model, api_key=api_key, base_url=base_url, client=client)
+        new_servers = names.servers_maker(mcp_servers)
+        self._runtimes = Runtimes(lambda: Runtime(new_model(), new_servers()))
+        self._blocking = Blocking()
+        self._tools = names.tools(tools)
+        ToolRegistry(self._tools)  # finds two tools of one name before any run
+        self._expose_errors = expose_errors
+        self._output = names.output_type(output_type)
+        self._instructions = instructions
+        self._max_steps = max_steps
+        self._policy = names.policy(permissions)
+        self._budget = budget or Budget()
+        self._context = context
+        self._observers = tuple(observers)
+        self._session, self._journal = session, journal
+        self._approve = approve
+        self._settings = settings or ModelSettings()
+
+    # -- running
+
+    async def run(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[Message] | None = None,
+        session: str | None = None,
+        deps: Any = None,
+        attachments: Sequence[Attachment] = (),
+        observers: Sequence[Observer] = (),
+    ) -> TurnResult:
+        """One turn, from the prompt to the answer or to whatever else stopped it.
+
+        Args:
+            prompt: What the user says; None goes on with ``messages`` or with the rest of the session.
+            messages: The conversation so far, such as an earlier ``result.messages``.
+            session: Id of a stored conversation (made if new) that this turn is added to.
+            deps: Handed to tools as ``context.deps``.
+            attachments: Pictures and the like for a model that takes them.
+
+        Returns:
+            The result; ``stop_reason`` says whether it is an answer (``end_turn``) or what else happened.
+
+        Raises:
+            ConfigurationError: Nothing can be run as it is set.
+            ModelError: The provider could not be used; ``.messages`` and ``.session`` hold what was said.
+            MCPServerError: A server did not start.
+            JournalError: The session cannot be stored, or another process holds it.
+        """
+        message = None if prompt is None else UserMessage(text=prompt, attachments=parts(attachments))
+        return await self._run(message, messages=messages, session=session, deps=deps, observers=observers)
+
+    async def resume(
+        self,
+        session: str | None = None,
+        *,
+        decisions: Sequence[ApprovalDecision] = (),
+        deps: Any = None,
+        observers: Sequence[Observer] = (),
+    ) -> TurnResult:
+        """Finish the turn of a stored session that was cut off: nothing that was answered is asked again.
+
+        ``decisions`` answer the approvals it waits for. A turn that has its answer returns it.
+        """
+        return await self._run(None, session=session, deps=deps, observers=observers, decisions=decisions)
+
+    def run_sync(self, prompt: str | None = None, **arguments: Any) -> TurnResult:
+        """``run`` for code without an event loop, and for notebooks, where one is running already."""
+        return self._blocking.call(self.run, prompt, **arguments)
+
+    def stream(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[Message] | None = None,
+        session: str | None = None,
+        deps: Any = None,
+        attachments: Sequence[Attachment] = (),
+    ) -> EventStream:
+        """One turn as events: ``async with agent.stream(…) as events``, iterate, then ``events.result``."""
+        message = None if prompt is None else UserMessage(text=prompt, attachments=parts(attachments))
+
+        async def run(observer: Observer) -> TurnResult:
+            return await self._run(message, messages=messages, session=session, deps=deps, observers=(observer,))
+
+        return EventStream(run)
+
+    # -- staying open
+
+    async def __aenter__(self) -> Self:
+        self._runtimes.enter()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._runtimes.leave()
+
+    def __enter__(self) -> Self:
+        self._blocking.open()
+        self._blocking.call(self.__aenter__)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._blocking.call(self._runtimes.leave)
+        finally:
+            self._blocking.close()
+
+    # -- one turn, put together
+
+    async def _run(
+        self,
+        message: UserMessage | None,
+        *,
+        messages: Sequence[Message] | None = None,
+        session: str | None = None,
+        deps: Any = None,
+        observers: Sequence[Observer] = (),
+        decisions: Sequence[ApprovalDecision] = (),
+    ) -> TurnResult:
+        session = session or self._session
+        with names.steps(self._journal, session) as (steps, stored):
+            async with self._runtimes.opened() as runtime:
+                tools = await self._offered(runtime)
+                started = TurnStarted(
+                    model=runtime.model.name,
+                    instructions=self._instructed(),
+                    tools=await tools.specs(),
+                    settings=self._settings,
+                    max_steps=self._max_steps,
+                    session=session or uuid4().hex,
+                )
+                turn, facts = begin(stored, started, message, messages=messages, decisions=decisions)
+                driver = Driver(
+                    turn=turn,
+                    model=self._wrapped(runtime.model, turn),
+                    tools=tools,
+                    steps=steps,
+                    observers=(*self._observers, *observers),
+                    approve=self._approve,
+                    deps=deps,
+                    timeout_seconds=self._budget.timeout_seconds,
+                )
+                return self._valued(await _carrying(driver, facts))
+
+    async def _offered(self, runtime: Runtime) -> Tools:
+        served = await runtime.servers.tools() if runtime.servers is not None else ()
+        tools: Tools = ToolRegistry([*self._tools, *served], expose_errors=self._expose_errors)
+        tools = PermittedTools(tools, self._policy)
+        if self._budget.max_tool_calls is not None:
+            tools = BudgetedTools(tools, max_calls=self._budget.max_tool_calls)
+        return tools
+
+    def _instructed(self) -> str:
+        told = (self._instructions, self._output.instructions if self._output is not None else "")
+        return "\n\n".join(filter(None, told))
+
+    def _wrapped(self, model: Model, turn: Turn) -> Model:
+        """The model under this turn's limits, the innermost being what is nearest to the wire."""
+        budget = self._budget
+        if self._context is not None:
+            model = ViewedModel(model, self._context)
+        if budget.max_tokens is not None or budget.max_cost_usd is not None:
+            model = BudgetedModel(
+                model,
+                max_tokens=budget.max_tokens,
+                max_cost_usd=budget.max_cost_usd,
+                cost_usd=partial(cost_usd, model.name),
+                spent=turn.usage,
+            )
+        return self._output.checked(model) if self._output is not None else model
+
+    def _valued(self, result: TurnResult) -> TurnResult:
+        """The result with the answer as a value of the output type."""
+        if self._output is None or result.stop_reason != "end_turn":
+            return result
+        return replace(result, output=self._output.read(result.output))
+
+
+async def _carrying(driver: Driver, facts: Sequence[Fact]) -> TurnResult:
+    """The driver's run; whatever it raises carries the conversation and the session, so that nothing is lost."""
+    try:
+        return await driver.run(*facts)
+    except BaseException as error:
+        with suppress(AttributeError):  # an exception with slots takes no more attributes
+            error.messages = driver.turn.messages  # type: ignore[attr-defined]
+            error.session = driver.turn.started.session  # type: ignore[attr-defined]
+        raise

@@ -1,0 +1,18 @@
+"""What one turn may spend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Budget:
+    """Limits of one turn; at each the turn stops with ``budget``. None: no limit."""
+
+    max_tokens: int | None = None
+    """Tokens of all requests together, prompts included."""
+    max_cost_usd: float | None = None
+    """Money by the catalog's prices."""
+    max_tool_calls: int | None = None
+    timeout_seconds: float | None = None
+    """Time from the first request on."""

@@ -1,0 +1,101 @@
+"""Names to objects: models, tools, servers, sessions, policies. Porches are imported here, at first use."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glm_agent.driver import InlineSteps, Steps
+from glm_agent.errors import ConfigurationError
+from glm_agent.permissions import Policy
+from glm_agent.turn import Turn, rebuild
+
+if TYPE_CHECKING:
+    from glm_agent.mcp.servers import MCPServers
+    from glm_agent.models.output import OutputType
+
+_log = logging.getLogger("glm_agent")
+
+
+def servers_maker(servers: Iterable[Any]) -> Callable[[], MCPServers | None]:
+    """What makes the MCP servers of one event loop; their configuration is read now."""
+    given = list(servers)
+    if not given:
+        return lambda: None
+    from glm_agent.mcp.servers import MCPServers
+    from glm_agent.mcp.sources import read_servers
+
+    configs, warnings = read_servers(given)
+    for warning in warnings:
+        _log.warning("%s", warning)
+    return lambda: MCPServers(configs)
+
+
+def tools(given: Iterable[Any]) -> tuple[Any, ...]:
+    """Functions and tools as they are, names loaded; a broken plugin that was named is an error."""
+    found: list[Any] = []
+    for item in given:
+        if not isinstance(item, str | Path):
+            found.append(item)
+            continue
+        from glm_agent.plugins import load_tools
+
+        loaded = load_tools([str(item)])
+        if loaded.broken:
+            raise ConfigurationError(f"the tools {str(item)!r} cannot be loaded: {loaded.broken[0]}")
+        found.extend(loaded.tools)
+    return tuple(found)
+
+
+def output_type(kind: Any) -> OutputType | None:
+    """The reader of final answers; None for plain text."""
+    if kind is None or kind is str:
+        return None
+    from glm_agent.models.output import OutputType
+
+    return OutputType(kind)
+
+
+def policy(given: Policy | Mapping[str, Any] | str | Path | None) -> Policy:
+    """The policy itself, or read from a mapping or a YAML file."""
+    if given is None:
+        return Policy()
+    if isinstance(given, Policy):
+        return given
+    if isinstance(given, Mapping):
+        return Policy.from_mapping(given, source="permissions")
+    return Policy.from_mapping(_yaml_mapping(Path(given)), source=str(given))
+
+
+@contextmanager
+def steps(journal: Any, session: str | None) -> Generator[tuple[Steps, Turn | None]]:
+    """Where this run's answers are kept, and the turn that is stored there."""
+    if session is None and journal is None:
+        yield InlineSteps(), None
+        return
+    from glm_agent.journal import Journal, new_session_id
+
+    store = journal if isinstance(journal, Journal) else Journal(journal)
+    try:
+        with store.open(session or new_session_id()) as kept:
+            yield kept, rebuild(kept.facts) if kept.facts else None
+    finally:
+        if store is not journal:
+            store.close()
+
+
+def _yaml_mapping(path: Path) -> Mapping[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"the file {str(path)!r} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the file {str(path)!r} is not YAML: {error}") from error
+    if not isinstance(content, Mapping):
+        raise ConfigurationError(f"the file {str(path)!r} must hold a mapping, such as 'deny: [\"git__*\"]'")
+    return content  # pyright: ignore[reportUnknownVariableType]

@@ -1,0 +1,101 @@
+"""What an agent keeps open: on each event loop the model's connections and the MCP servers; in scripts a loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.lowlevel import RunVar
+
+from glm_agent.agent.providers import Connection
+
+if TYPE_CHECKING:
+    from glm_agent.mcp.servers import MCPServers
+
+_T = TypeVar("_T")
+
+_CLOSE_SECONDS = 10.0
+
+
+class Runtime:
+    """The open things of one agent on one event loop."""
+
+    def __init__(self, connection: Connection, servers: MCPServers | None) -> None:
+        self.model, self._close_model = connection
+        self.servers = servers
+        self.users = 0
+
+    async def aclose(self) -> None:
+        """Close the servers and the connections, also while being cancelled, in bounded time."""
+        with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+            if self.servers is not None:
+                await self.servers.aclose()
+            await self._close_model()
+
+
+class Runtimes:
+    """One ``Runtime`` an event loop: opened by the first user, closed by the last to leave."""
+
+    def __init__(self, new: Callable[[], Runtime]) -> None:
+        self._new = new
+        self._current: RunVar[Runtime | None] = RunVar("glm_agent.runtime", None)
+
+    def enter(self) -> Runtime:
+        """The loop's runtime; every ``enter`` needs a ``leave``."""
+        runtime = self._current.get()
+        if runtime is None:
+            runtime = self._new()
+            self._current.set(runtime)
+        runtime.users += 1
+        return runtime
+
+    async def leave(self) -> None:
+        runtime = self._current.get()
+        assert runtime is not None
+        runtime.users -= 1
+        if runtime.users == 0:
+            self._current.set(None)
+            await runtime.aclose()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncGenerator[Runtime, None]:
+        runtime = self.enter()
+        try:
+            yield runtime
+        finally:
+            await self.leave()
+
+
+class Blocking:
+    """Runs coroutines for code that has no event loop."""
+
+    def __init__(self) -> None:
+        self._context: AbstractContextManager[BlockingPortal] | None = None
+        self._portal: BlockingPortal | None = None
+
+    def open(self) -> None:
+        """Keep one loop in a thread for all calls until ``close``."""
+        self._context = start_blocking_portal()
+        self._portal = self._context.__enter__()
+
+    def close(self) -> None:
+        assert self._context is not None
+        context, self._context, self._portal = self._context, None, None
+        context.__exit__(None, None, None)
+
+    def call(self, function: Callable[..., Awaitable[_T]], *args: Any, **keywords: Any) -> _T:
+        """On the kept loop; else on a loop of this call alone, in a thread where this one has a loop running."""
+        run = partial(function, *args, **keywords)
+        if self._portal is not None:
+            return self._portal.call(run)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return anyio.run(run)
+        with start_blocking_portal() as portal:
+            return portal.call(run)
