@@ -1,0 +1,168 @@
+"""Histories: how long they are, and how a broken one becomes one that the wire takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from glm_agent.context import count_tokens, repair
+from glm_agent.messages import ImagePart, Message, ModelResponse, ToolCall, ToolResult, UserMessage
+from glm_agent.turn import open_calls
+
+HELLO = UserMessage(text="hello")
+DONE = ModelResponse(text="done")
+
+
+def asking(*ids: str) -> ModelResponse:
+    return ModelResponse(tool_calls=tuple(ToolCall(id=id, name=f"tool_{id}", arguments="{}") for id in ids))
+
+
+def done(call_id: str, content: str = "ok") -> ToolResult:
+    return ToolResult(call_id=call_id, name=f"tool_{call_id}", content=content)
+
+
+def lost(call_id: str) -> ToolResult:
+    return ToolResult(call_id=call_id, name=f"tool_{call_id}", content="no result: it was lost", is_error=True)
+
+
+ids = st.lists(st.sampled_from("abc"), unique=True, max_size=3)
+messages: st.SearchStrategy[Message] = st.one_of(
+    st.builds(UserMessage, text=st.sampled_from(["u", "v"])),
+    ids.map(lambda chosen: asking(*chosen)),
+    st.builds(done, st.sampled_from("abc"), st.sampled_from(["1", "2"])),
+)
+histories = st.lists(messages, max_size=12).map(tuple)
+quiet = settings(deadline=None)
+
+
+def is_valid(history: Sequence[Message], *, may_be_open: bool = False) -> bool:
+    """Whether every call has exactly one result, right behind its response and in call order."""
+    waiting: list[str] = []
+    for message in history:
+        if isinstance(message, ToolResult):
+            if may_be_open:
+                while waiting and waiting[0] != message.call_id:
+                    waiting.pop(0)
+            if not waiting or waiting.pop(0) != message.call_id:
+                return False
+        else:
+            if waiting:
+                return False
+            waiting = [call.id for call in message.tool_calls] if isinstance(message, ModelResponse) else []
+    return may_be_open or not waiting
+
+
+# -- repair -------------------------------------------------------------------------------------------
+
+
+@quiet
+@given(histories)
+def test_any_history_becomes_valid_and_loses_only_results_without_a_call(history: tuple[Message, ...]) -> None:
+    repaired = repair(history)
+    assert is_valid(repaired)
+    assert [m for m in repaired if not isinstance(m, ToolResult)] == [
+        m for m in history if not isinstance(m, ToolResult)
+    ]
+    assert all(m in history or m == lost(m.call_id) for m in repaired if isinstance(m, ToolResult))
+
+
+@quiet
+@given(histories)
+def test_a_repaired_history_is_left_as_it_is(history: tuple[Message, ...]) -> None:
+    repaired = repair(history)
+    assert repair(repaired) == repaired
+    assert repair(repaired, keep_open=True) == repaired
+    still_open = repair(history, keep_open=True)
+    assert repair(still_open, keep_open=True) == still_open
+
+
+@quiet
+@given(histories)
+def test_calls_stay_open_only_in_the_last_response_and_only_where_asked(history: tuple[Message, ...]) -> None:
+    still_open, closed = repair(history, keep_open=True), repair(history)
+    calls = open_calls(still_open)
+    assert is_valid(still_open, may_be_open=bool(calls))
+    assert [m for m in closed if m not in still_open] == [
+        lost(call.id) for call in calls if lost(call.id) not in still_open
+    ]
+    assert len(closed) == len(still_open) + len(calls)
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        ((), ()),
+        ((HELLO, asking("a"), done("a"), DONE), (HELLO, asking("a"), done("a"), DONE)),
+        ((HELLO, asking("a", "b")), (HELLO, asking("a", "b"), lost("a"), lost("b"))),
+        ((asking("a", "b"), done("b"), done("a")), (asking("a", "b"), done("a"), done("b"))),
+        ((asking("a"), done("a", "1"), done("a", "2")), (asking("a"), done("a", "1"))),
+        ((asking("a"), HELLO, done("a")), (asking("a"), done("a"), HELLO)),
+        ((asking("a"), HELLO, DONE, done("a")), (asking("a"), lost("a"), HELLO, DONE)),
+        ((done("a"), HELLO, done("b"), DONE), (HELLO, DONE)),
+        ((asking("a"), asking("a"), done("a")), (asking("a"), lost("a"), asking("a"), done("a"))),
+    ],
+)
+def test_every_call_gets_its_own_result_or_one_that_says_it_was_lost(
+    history: tuple[Message, ...], expected: tuple[Message, ...]
+) -> None:
+    assert repair(history) == expected
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        ((HELLO, asking("a", "b"), done("b")), (HELLO, asking("a", "b"), done("b"))),
+        ((asking("a"), HELLO), (asking("a"), lost("a"), HELLO)),
+        ((asking("a"), asking("b")), (asking("a"), lost("a"), asking("b"))),
+    ],
+)
+def test_the_calls_of_the_last_response_stay_open_where_a_turn_goes_on(
+    history: tuple[Message, ...], expected: tuple[Message, ...]
+) -> None:
+    assert repair(history, keep_open=True) == expected
+
+
+# -- length -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("", 0),
+        ("a", 1),
+        ("abcd", 1),
+        ("abcde", 2),
+        ("字", 1),
+        ("字字", 2),
+        ("字字字", 2),
+        ("abcd字字字", 3),
+        ("\ud800", 1),
+    ],
+)
+def test_text_counts_by_its_letters(text: str, tokens: int) -> None:
+    assert count_tokens([UserMessage(text=text)]) == tokens
+
+
+def test_everything_that_is_sent_counts() -> None:
+    image = ImagePart(url="https://example.org/a.png")
+    call = ToolCall(id="a", name="name", arguments='{"x": "12345"}')
+    history: list[tuple[Message, int]] = [
+        (UserMessage(text="four", attachments=(image, image)), 2001),
+        (
+            ModelResponse(text="four", reasoning="eightchr", tool_calls=(call, replace(call, id="b"))),
+            1 + 2 + 2 * (1 + 4),
+        ),
+        (ToolResult(call_id="a", name="not counted", content="a dozen here", attachments=(image,)), 1003),
+    ]
+    assert [count_tokens([message]) for message, _ in history] == [tokens for _, tokens in history]
+    assert count_tokens(message for message, _ in history) == sum(tokens for _, tokens in history)
+
+
+@quiet
+@given(st.text(max_size=50), st.text(max_size=50))
+def test_more_text_is_never_shorter(text: str, more: str) -> None:
+    assert 0 <= count_tokens([UserMessage(text=text)]) <= count_tokens([UserMessage(text=text + more)])

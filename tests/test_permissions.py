@@ -1,0 +1,133 @@
+"""Permissions: which rule decides, what it is called, and that a policy nobody can mean is an error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from glm_agent.errors import ConfigurationError
+from glm_agent.messages import ToolSpec
+from glm_agent.permissions import Decision, Policy, decide
+
+
+def spec(name: str = "git__push", *, needs_approval: bool = False) -> ToolSpec:
+    return ToolSpec(name=name, description="", parameters={}, needs_approval=needs_approval)
+
+
+names = st.text("ab_", min_size=1, max_size=4)
+patterns = st.lists(st.text("ab_*?", min_size=1, max_size=3), max_size=3).map(tuple)
+policies = st.builds(Policy, allow=patterns, ask=patterns, deny=patterns)
+specs = st.builds(spec, names, needs_approval=st.booleans())
+quiet = settings(deadline=None)
+
+
+def matches(name: str, pattern: str) -> bool:
+    """What a pattern means, told another way: ``*`` any characters, ``?`` one."""
+    if not pattern:
+        return not name
+    if pattern[0] == "*":
+        return matches(name, pattern[1:]) or (bool(name) and matches(name[1:], pattern))
+    return bool(name) and pattern[0] in ("?", name[0]) and matches(name[1:], pattern[1:])
+
+
+def any_of(tool: ToolSpec, some: tuple[str, ...]) -> bool:
+    return any(matches(tool.name, pattern) for pattern in some)
+
+
+@quiet
+@given(specs, policies, st.frozensets(names))
+def test_deny_wins_over_a_grant_which_wins_over_ask_which_wins_over_allow(
+    tool: ToolSpec, policy: Policy, granted: frozenset[str]
+) -> None:
+    verdict = decide(tool, policy, granted=granted).verdict
+    if any_of(tool, policy.deny):
+        assert verdict == "deny"
+    elif tool.name in granted:
+        assert verdict == "allow"
+    elif any_of(tool, policy.ask):
+        assert verdict == "ask"
+    elif policy.allow and not any_of(tool, policy.allow):
+        assert verdict == "deny"
+    else:
+        assert verdict == ("ask" if tool.needs_approval else "allow")
+
+
+@quiet
+@given(specs, policies, patterns)
+def test_one_more_deny_never_allows_more(tool: ToolSpec, policy: Policy, more: tuple[str, ...]) -> None:
+    strict = Policy(allow=policy.allow, ask=policy.ask, deny=(*policy.deny, *more))
+    if decide(tool, policy).verdict == "deny":
+        assert decide(tool, strict).verdict == "deny"
+
+
+@pytest.mark.parametrize(
+    ("policy", "tool", "expected"),
+    [
+        (Policy(), spec(), Decision(verdict="allow")),
+        (Policy(allow=("git__*",)), spec(), Decision(verdict="allow")),
+        (
+            Policy(deny=("x", "git__*", "*")),
+            spec(),
+            Decision(verdict="deny", rule="deny git__*", reason="the policy does not allow 'git__push' (deny git__*)"),
+        ),
+        (
+            Policy(ask=("git__p*",)),
+            spec(),
+            Decision(verdict="ask", rule="ask git__p*", reason="the policy wants a person to agree (ask git__p*)"),
+        ),
+        (
+            Policy(allow=("read",)),
+            spec(),
+            Decision(verdict="deny", rule="not in allow", reason="the policy does not allow 'git__push'"),
+        ),
+        (
+            Policy(),
+            spec(needs_approval=True),
+            Decision(verdict="ask", rule="needs_approval", reason="'git__push' wants a person to agree to every call"),
+        ),
+    ],
+)
+def test_a_decision_names_its_rule_and_its_reason(policy: Policy, tool: ToolSpec, expected: Decision) -> None:
+    assert decide(tool, policy) == expected
+
+
+def test_a_grant_is_named_too_and_holds_for_one_tool_only() -> None:
+    policy, granted = Policy(ask=("*",)), frozenset({"git__push"})
+    assert decide(spec(), policy, granted=granted) == Decision(verdict="allow", rule="granted for this session")
+    assert decide(spec("git__pull"), policy, granted=granted).verdict == "ask"
+
+
+def test_names_are_matched_whole_and_with_their_case() -> None:
+    policy = Policy(deny=("git",))
+    assert [decide(spec(name), policy).verdict for name in ("git", "Git", "git__push", "my_git")] == [
+        "deny",
+        "allow",
+        "allow",
+        "allow",
+    ]
+
+
+def test_a_policy_comes_out_of_a_mapping() -> None:
+    settings = {"allow": ["git__*", "read"], "deny": ["git__push"]}
+    assert Policy.from_mapping(settings, source="p.yaml") == Policy(allow=("git__*", "read"), deny=("git__push",))
+    assert Policy.from_mapping({"ask": []}, source="p.yaml") == Policy()
+    assert Policy.from_mapping({}, source="p.yaml") == Policy()
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"forbid": ["x"]}, "p.yaml: unknown key 'forbid'; known are allow, ask, deny"),
+        ({"deny": "git__*"}, "p.yaml: 'deny' must be a list of patterns, such as [\"git__*\"]"),
+        ({"deny": ["git__*", 3]}, "p.yaml: 'deny' must be a list of patterns, such as [\"git__*\"]"),
+        ({"allow": ["x"], "ask": None}, "p.yaml: 'ask' must be a list of patterns, such as [\"git__*\"]"),
+        ({"deny": ("x",)}, "p.yaml: 'deny' must be a list of patterns, such as [\"git__*\"]"),
+    ],
+)
+def test_a_mapping_that_is_no_policy_says_where_and_what_instead(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        Policy.from_mapping(settings, source="p.yaml")
+    assert str(raised.value) == says
