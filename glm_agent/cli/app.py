@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
+from glm_agent.cli.chat import chat
 from glm_agent.cli.doctor import doctor
 from glm_agent.cli.run import run
 from glm_agent.cli.sessions import sessions
+from glm_agent.cli.simulate import simulate
+from glm_agent.cli.tools import tools
 
 app = typer.Typer(
     name="glm-agent",
@@ -27,7 +30,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
+app.command()(chat)
+app.add_typer(tools, name="tools")
 app.add_typer(sessions, name="sessions")
+app.command()(simulate)
 app.command()(doctor)
 
 

@@ -16,6 +16,7 @@ from glm_agent.cli.formats import Format
 from glm_agent.cli.options import RunOptions, forget, remember
 from glm_agent.errors import AgentError
 from glm_agent.messages import ApprovalDecision, ApprovalRequested, Event, ModelResponse, TurnResult, Usage
+from glm_agent.models.catalog import cost_usd
 
 if TYPE_CHECKING:
     from glm_agent.agent import Agent
@@ -111,7 +112,7 @@ class Job:
 
     def _ended(self, result: TurnResult) -> int:
         code = EXIT_CODES[result.stop_reason]
-        cost = _cost(self._model, result.usage)
+        cost = cost_usd(self._model, result.usage)
         self.view.end(result, cost_usd=cost)
         if self.format == "text":
             formats.write_answer(result)
@@ -144,7 +145,7 @@ class Job:
     def _write_failure(self, error: BaseException, code: int) -> None:
         if self.format == "text":
             return
-        more = self._more(_cost(self._model, self._spent))
+        more = self._more(cost_usd(self._model, self._spent))
         formats.write_line(
             formats.error_object(
                 error, exit_code=code, session=self.session, usage=self._spent, steps=self._steps, **more
@@ -187,10 +188,3 @@ class Job:
             say(f"to deny:    {self._resume_command('--deny-call', request.call_id)}")
         if not self._waiting:
             say(f"go on with: {self._resume_command()}")
-
-
-def _cost(model: str, usage: Usage) -> float | None:
-    """Dollars by the catalog's prices; None where they are not known."""
-    from glm_agent.models.catalog import cost_usd
-
-    return cost_usd(model, usage)

@@ -35,10 +35,11 @@ class FormatName(StrEnum):
 _RUN, _LIMITS, _MAY, _SESSION = "What runs", "Limits", "Permissions", "Sessions"
 
 
-def run(  # noqa: PLR0917
+def run(
     what: Annotated[
         str | None, typer.Argument(metavar='[TASK.md | "text" | -]', help="A task file, a prompt, or - for stdin.")
     ] = None,
+    *,
     model: Annotated[
         str | None,
         typer.Option(

@@ -1,0 +1,128 @@
+"""``glm-agent chat``: a conversation on the terminal, with the live view of ``run``."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from glm_agent.cli import formats
+from glm_agent.cli.exits import fail, leave, say
+from glm_agent.cli.foreground import Foreground, Interrupted
+from glm_agent.cli.options import DEFAULT_MODEL, RunOptions, absolute, override, recall, remember
+from glm_agent.errors import AgentError, ConfigurationError
+
+if TYPE_CHECKING:
+    from glm_agent.agent import Agent
+    from glm_agent.cli.view import View
+    from glm_agent.messages import ApprovalDecision, ApprovalRequested
+
+
+def chat(
+    *,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help=f"Else $GLM_AGENT_MODEL, or {DEFAULT_MODEL}.")
+    ] = None,
+    tools: Annotated[list[str] | None, typer.Option(help="Entry point, ./file.py, ./folder; repeatable.")] = None,
+    mcp_config: Annotated[list[str] | None, typer.Option(help="A .mcp.json, a command or an address.")] = None,
+    ask: Annotated[list[str] | None, typer.Option(help="Ask before tools like this; repeatable.")] = None,
+    deny: Annotated[list[str] | None, typer.Option(help="Tools like this never run; repeatable.")] = None,
+    session: Annotated[str | None, typer.Option(help="Go on with this session; made if new.")] = None,
+) -> None:
+    """Talk to the model; the session is kept. Ctrl-C stops a turn, /exit or Ctrl-D the chat.
+
+    Example: glm-agent chat --tools files --ask 'write_*'
+    """
+    from glm_agent.journal import Journal, new_session_id
+
+    given = RunOptions(
+        model=model,
+        tools=tuple(absolute(name) for name in tools or ()),
+        mcp_servers=tuple(absolute(name) for name in mcp_config or ()),
+        ask=tuple(ask or ()),
+        deny=tuple(deny or ()),
+    )
+    journal = Journal()
+    try:
+        session_id = session or new_session_id()
+        options = override(recall(journal, session_id), given) if session else given
+        remember(journal, session_id, options)
+        conversation = Chat(options, session_id)
+    except AgentError as error:
+        fail(error)
+    conversation.execute()
+
+
+class Chat:
+    """One conversation; the person types in the main thread, turns run on the foreground's loop."""
+
+    def __init__(self, options: RunOptions, session: str) -> None:
+        self._arguments, self._session = options.agent_arguments(None), session
+
+    def execute(self) -> None:
+        """Until the person leaves."""
+        from glm_agent.cli.view import View
+
+        view = View(shows_answer=False)
+        code = 0
+        try:
+            with Foreground(running=view.running) as foreground:
+                agent = foreground.keep_open(self._agent(foreground, view))
+                view.line(f"session {self._session}; /exit or Ctrl-D to leave", style="dim")
+                self._converse(foreground, agent, view)
+        except Interrupted as interrupted:
+            code = interrupted.exit_code
+        except ConfigurationError as error:
+            fail(error)
+        view.close()
+        say(f"go on with: glm-agent chat --session {self._session}")
+        leave(code, running=view.running)
+
+    def _agent(self, foreground: Foreground, view: View) -> Agent:
+        from glm_agent.agent import Agent
+        from glm_agent.cli import approvals
+        from glm_agent.journal import Journal
+
+        async def approve(request: ApprovalRequested) -> ApprovalDecision | None:
+            with view.paused() as console:
+                return await foreground.ask(lambda: approvals.ask(console, request))
+
+        return Agent(
+            **self._arguments,
+            observers=[view],
+            journal=Journal(),
+            session=self._session,
+            approve=approve if approvals.is_interactive() else None,
+        )
+
+    def _converse(self, foreground: Foreground, agent: Agent, view: View) -> None:
+        from glm_agent.models.catalog import cost_usd
+
+        while (text := _next_line()) not in (None, "/exit", "/quit"):
+            if not text:
+                continue
+            try:
+                result = foreground.play(partial(agent.run, text))
+            except Interrupted as interrupted:
+                view.close()
+                if interrupted.exit_code != 130:
+                    raise
+                say("stopped")
+            except AgentError as error:
+                view.close()
+                say(f"error: {error}")
+            else:
+                view.end(result, cost_usd=cost_usd(str(self._arguments["model"]), result.usage))
+                formats.write_answer(result)
+
+
+def _next_line() -> str | None:
+    """What the person types; None at the end of the input."""
+    try:
+        if not sys.stdin.isatty():
+            return input().strip()
+        return input("\n> ").strip()
+    except EOFError:
+        return None
