@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 MODEL ?= simulate:examples/01_repo_report/scenario.yaml
 TASK ?= examples/01_repo_report/TASK.md
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/glm-agent run $(TASK) --model $(MODEL)
@@ -40,3 +40,17 @@ $(BIN)/python:
 $(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
+
+# make bench         what a turn costs, against a hand-written loop (BENCH="loop text -r 5": some of it)
+# make bench-check   fails where a ratio got over 20 % worse than benchmarks/history/reference.json
+# make bench-report  table and plot of docs/performance.md
+.PHONY: bench-check bench-report
+
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-check: $(VENV)/.test
+	$(BIN)/python -m benchmarks --check --dry $(BENCH)
+
+bench-report: $(VENV)/.test
+	$(BIN)/python -m benchmarks --report
