@@ -44,7 +44,7 @@ $(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: pyproject.toml | $(BIN)/py
 # make bench         what a turn costs, against a hand-written loop (BENCH="loop text -r 5": some of it)
 # make bench-check   fails where a ratio got over 20 % worse than benchmarks/history/reference.json
 # make bench-report  table and plot of docs/performance.md
-.PHONY: bench-check bench-report
+.PHONY: bench bench-check bench-report
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks $(BENCH)
