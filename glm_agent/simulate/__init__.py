@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 from glm_agent.simulate.scripted import ScriptedModel
 
 if TYPE_CHECKING:
-    from glm_agent.simulate.embedded import embedded
     from glm_agent.simulate.server import SimulatorServer, serve
 
-__all__ = ["ScriptedModel", "SimulatorServer", "embedded", "serve"]
+__all__ = ["ScriptedModel", "SimulatorServer", "serve"]
 
 
 def __getattr__(name: str) -> Any:
@@ -30,8 +29,4 @@ def __getattr__(name: str) -> Any:
         from glm_agent.simulate import server
 
         return getattr(server, name)
-    if name == "embedded":
-        from glm_agent.simulate.embedded import embedded
-
-        return embedded
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

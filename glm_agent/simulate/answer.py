@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from glm_agent.messages import ToolCall
 from glm_agent.simulate.conversation import Conversation
+from glm_agent.simulate.json_values import array_in, object_in
 from glm_agent.simulate.scenario import Fault, Pace, Quirks, Settings, UsageFigures
 from glm_agent.simulate.service_models import ModelFacts
 from glm_agent.simulate.tokens import count, cut
@@ -25,9 +26,9 @@ class Answer:
     """A call with an empty id gets one when it is spelled."""
     finish: str = ""
     """The ``finish_reason``; empty: ``tool_calls`` where there are calls, else ``stop``."""
-    usage: UsageFigures = UsageFigures()
-    pace: Pace = Pace()
-    quirks: Quirks = Quirks()
+    usage: UsageFigures = field(default_factory=UsageFigures)
+    pace: Pace = field(default_factory=Pace)
+    quirks: Quirks = field(default_factory=Quirks)
     faults: tuple[Fault, ...] = ()
     """What goes wrong first, one attempt after the other."""
 
@@ -64,7 +65,7 @@ class Player(Protocol):
         ...
 
 
-def is_thinking(body: dict[str, Any], facts: ModelFacts, *, is_coding: bool) -> bool:
+def is_thinking(body: dict[str, Any], facts: ModelFacts) -> bool:
     """Whether the model thinks before it answers this request.
 
     Source: thinking guide and reasoning_effort table of docs.z.ai (2026-09).
@@ -73,8 +74,8 @@ def is_thinking(body: dict[str, Any], facts: ModelFacts, *, is_coding: bool) -> 
         return False
     if facts.thinking == "forced":
         return True
-    if (body.get("thinking") or {}).get("type") == "disabled":
-        return is_coding and facts.thinking == "forced"
+    if object_in(body, "thinking").get("type") == "disabled":
+        return False
     return not (facts.efforts and body.get("reasoning_effort") in ("none", "minimal"))
 
 
@@ -90,7 +91,7 @@ def fitted(answer: Answer, body: dict[str, Any], *, thinks: bool, limit: int, ro
     """
     if not thinks:
         answer = replace(answer, reasoning="")
-    stopped = _before(answer.text, body.get("stop") or ())
+    stopped = _before(answer.text, array_in(body, "stop"))
     if stopped != answer.text:
         answer = replace(answer, text=stopped, calls=())
     if answer.tokens <= min(limit, room):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-JsonObject = dict[str, Any]
+from glm_agent.simulate.json_values import JsonObject
 
 
 @dataclass(kw_only=True, slots=True)
@@ -151,7 +151,8 @@ class Conversation:
     @property
     def step(self) -> int:
         """Number of the coming answer within the turn, from 1."""
-        return 1 + sum(message["role"] == "assistant" for message in self.messages[self.turn_start :])
+        roles = [message["role"] for message in self.messages[self.turn_start :]]
+        return 1 + roles.count("assistant")
 
 
 def openings(messages: list[JsonObject]) -> Iterator[tuple[int, bool]]:

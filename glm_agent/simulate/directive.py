@@ -15,7 +15,9 @@ from glm_agent.simulate.answer import Answer
 from glm_agent.simulate.conversation import CallRecord, Conversation
 from glm_agent.simulate.scenario import Settings
 
-_LINE = re.compile(r"^[ \t]*(?:[-*][ \t]+)?(?P<then>then[ \t]+)?(?P<verb>call|think|say|finish)\b[ \t]*", re.MULTILINE)
+_LINE = re.compile(
+    r"^[ \t]*(?:(?:[-*]|\d+[.)])[ \t]+)?(?P<then>then[ \t]+)?(?P<verb>call|think|say|finish)\b[ \t]*", re.MULTILINE
+)
 _NAME = re.compile(r"(?P<name>[^\s{(\[\"]+)[ \t]*")
 
 _HELP = """\
@@ -117,7 +119,7 @@ def _arguments(text: str, at: int, line_end: int) -> tuple[str | None, int]:
     rest = text[at:line_end].strip()
     if not rest:
         return "{}", line_end
-    if rest[0] not in "{[\"":
+    if rest[0] not in '{["':
         return None, line_end
     try:
         _, end = json.JSONDecoder(strict=False).raw_decode(text, at)

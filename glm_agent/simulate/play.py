@@ -10,11 +10,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from glm_agent.messages import ToolCall
 from glm_agent.simulate.answer import Answer, NoAnswer
-from glm_agent.simulate.conversation import Conversation, JsonObject, openings
+from glm_agent.simulate.conversation import Conversation, openings
+from glm_agent.simulate.json_values import JsonObject, is_array, is_object
 from glm_agent.simulate.scenario import Call, Pace, Quirks, Scenario, Settings, Step, Turn, UsageFigures, When, leaves
 from glm_agent.simulate.scenario_file import ScriptFile, scenario_of
 from glm_agent.simulate.templates import TemplateFault, evaluate, fill, render, to_json
@@ -37,9 +38,7 @@ class ScenarioPlayer:
             for number, turn in enumerate(scenario.all_turns, start=1)
             for place, step in leaves(turn.steps)
         }
-        self._optional = {
-            id(step) for turn in scenario.all_turns for _, step in leaves(turn.steps) if step.optional
-        }
+        self._optional = {id(step) for turn in scenario.all_turns for _, step in leaves(turn.steps) if step.optional}
 
     @property
     def settings(self) -> Settings:
@@ -52,12 +51,10 @@ class ScenarioPlayer:
             step, names = walk.asked()
             return self._say(step, names)
         except _Lost as lost:
-            raise NoAnswer(self._lost(lost, walk, request)) from None
+            raise NoAnswer(self._lost(lost, request)) from None
 
     def unused_steps(self) -> list[str]:
-        return [
-            place for key, place in self._places.items() if key not in self._used and key not in self._optional
-        ]
+        return [place for key, place in self._places.items() if key not in self._used and key not in self._optional]
 
     def _say(self, step: Step, names: JsonObject) -> Answer:
         try:
@@ -70,11 +67,12 @@ class ScenarioPlayer:
         self._used.add(id(step))
         return answer
 
-    def _lost(self, lost: _Lost, walk: _Walk, request: Conversation) -> str:
+    def _lost(self, lost: _Lost, request: Conversation) -> str:
         last = request.messages[-1]
         said = str(last.get("content") or "")
         shown = said if len(said) <= 200 else said[:200] + "…"
-        return f"scenario '{self.source}' has no step for this request: {lost}; the last message is {last['role']}: {shown!r}"
+        source = f"scenario '{self.source}' has no step for this request"
+        return f"{source}: {lost}; the last message is {last['role']}: {shown!r}"
 
 
 class ScriptPlayer:
@@ -93,10 +91,12 @@ class ScriptPlayer:
             said = self._script.answer(request)
             if isinstance(said, str):
                 return Answer(text=said)
-            if isinstance(said, dict):
-                return _spoken(_step(cast(JsonObject, said)), {}, self._settings)
+            if is_object(said):
+                return _spoken(_step(said), {}, self._settings)
         except Exception as error:
-            raise NoAnswer(f"scenario '{self._script.name}': answer() failed: {type(error).__name__}: {error}") from error
+            raise NoAnswer(
+                f"scenario '{self._script.name}': answer() failed: {type(error).__name__}: {error}"
+            ) from error
         raise NoAnswer(f"scenario '{self._script.name}': answer() returned {said!r}, neither a text nor a step")
 
     def unused_steps(self) -> list[str]:
@@ -106,18 +106,17 @@ class ScriptPlayer:
 def _step(said: JsonObject) -> Step:
     """The step that a function returned: its texts are no templates."""
     spoken = {key: _literal(value) if key in ("say", "think", "calls") else value for key, value in said.items()}
-    (step,) = scenario_of({"steps": [spoken]}, source="answer()").steps or ()
-    return step
+    return scenario_of({"steps": [spoken]}, source="answer()").all_turns[0].steps[0]
 
 
 def _literal(value: Any) -> Any:
     """The value with its texts written so that a template gives them back as they are."""
     if isinstance(value, str):
         return "{{ " + to_json(value) + " }}" if "{" in value else value
-    if isinstance(value, list):
-        return [_literal(item) for item in cast(list[Any], value)]
-    if isinstance(value, dict):
-        return {key: _literal(item) for key, item in cast(JsonObject, value).items()}
+    if is_array(value):
+        return [_literal(item) for item in value]
+    if is_object(value):
+        return {key: _literal(item) for key, item in value.items()}
     return value
 
 

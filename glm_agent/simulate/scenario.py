@@ -8,11 +8,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from glm_agent.simulate.json_values import is_array, is_object
 from glm_agent.simulate.templates import check_expression, check_template
 
 JsonSchema = dict[str, Any]
@@ -38,12 +39,12 @@ def _templates(value: Any) -> Any:
     """Every text inside a JSON value is a template."""
     if isinstance(value, str):
         check_template(value)
-    elif isinstance(value, dict):
-        for key, item in cast(dict[Any, Any], value).items():
+    elif is_object(value):
+        for key, item in value.items():
             _templates(key)
             _templates(item)
-    elif isinstance(value, list):
-        for item in cast(list[Any], value):
+    elif is_array(value):
+        for item in value:
             _templates(item)
     return value
 
@@ -75,8 +76,8 @@ class Strict(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            for key in cast(dict[Any, Any], value):
+        if is_object(value):
+            for key in value:
                 if key not in cls.model_fields:
                     raise _unknown(str(key), list(cls.model_fields))
         return value
@@ -180,9 +181,23 @@ _SHORT_FAULTS: dict[str, dict[str, Any]] = {
     "network_error": {"finish": "network_error"},
 }
 _KINDS = (
-    "status html empty disconnect cut_after end_after stall_after restart_after malformed_after error_after "
-    "duplicate_after huge_after endless drip encoding finish"
-).split()
+    "status",
+    "html",
+    "empty",
+    "disconnect",
+    "cut_after",
+    "end_after",
+    "stall_after",
+    "restart_after",
+    "malformed_after",
+    "error_after",
+    "duplicate_after",
+    "huge_after",
+    "endless",
+    "drip",
+    "encoding",
+    "finish",
+)
 
 
 class Fault(Strict):
@@ -245,17 +260,18 @@ class Fault(Strict):
             if value not in _SHORT_FAULTS:
                 raise _unknown(value, list(_SHORT_FAULTS))
             return _SHORT_FAULTS[value]
-        if isinstance(value, dict):
-            fields = cast(dict[str, Any], value)
-            loose: dict[str, Any] = {key: str(fields[key]) for key in ("code", "retry_after") if key in fields}
-            return {**fields, **loose}
+        if is_object(value):
+            loose: dict[str, Any] = {key: str(value[key]) for key in ("code", "retry_after") if key in value}
+            return {**value, **loose}
         return value
 
     @model_validator(mode="after")
     def _one_kind(self) -> Fault:
         given = [kind for kind in _KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
-            raise ValueError(f"a fault is exactly one of {', '.join(_KINDS)}; this one has {' and '.join(given) or 'none'}")
+            raise ValueError(
+                f"a fault is exactly one of {', '.join(_KINDS)}; this one has {' and '.join(given) or 'none'}"
+            )
         return self
 
     @property
@@ -300,11 +316,9 @@ class Call(Strict):
     def _short(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"name": value}
-        if isinstance(value, dict):
-            fields = cast(dict[str, Any], value)
-            if len(fields) == 1 and not isinstance(fields.get("name"), str):
-                ((name, arguments),) = fields.items()
-                return {"name": name, "arguments": {} if arguments is None else arguments}
+        if is_object(value) and len(value) == 1 and not isinstance(value.get("name"), str):
+            ((name, arguments),) = value.items()
+            return {"name": name, "arguments": {} if arguments is None else arguments}
         return value
 
     @classmethod
@@ -384,6 +398,8 @@ class Settings(Strict):
     quirks: Quirks = Quirks()
     context_window: int | None = Field(default=None, ge=1)
     """Tokens of prompt and answer, instead of the model's."""
+    concurrency: int | None = Field(default=None, ge=1)
+    """Requests at the same time; one more is refused with 429 and code 1302."""
     random_faults: RandomFaults | None = None
 
 

@@ -13,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from glm_agent.errors import ConfigurationError
+from glm_agent.simulate.json_values import JsonObject, object_in
 from glm_agent.simulate.scenario import Scenario
 
 _SHOWN = 5
@@ -47,7 +48,11 @@ def scenario_of(value: Mapping[str, Any], *, source: str = "in Python") -> Scena
 def scenario_schema() -> str:
     """The JSON Schema of the format, as text."""
     schema = Scenario.model_json_schema()
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "GLM agent scenario, version 1"}
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "GLM agent scenario, version 1",
+    }
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -80,7 +85,7 @@ def _compose(text: str, path: Path) -> yaml.Node:
 def _construct(node: yaml.Node) -> Any:
     loader = yaml.SafeLoader("")
     try:
-        return loader.construct_document(node)
+        return cast(Any, loader).construct_document(node)
     finally:
         loader.dispose()
 
@@ -105,14 +110,17 @@ def _check(value: dict[str, Any], *, source: str, node: yaml.Node | None) -> Sce
     try:
         return Scenario.model_validate(value)
     except ValidationError as error:
-        problems = [_problem(detail, source=source, node=node) for detail in error.errors(include_url=False)]
+        problems = [
+            _problem(detail, source=source, node=node)
+            for detail in cast(list[JsonObject], error.errors(include_url=False))
+        ]
     rest = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
     raise ConfigurationError("\n".join([*problems[:_SHOWN], *rest]))
 
 
-def _problem(detail: Any, *, source: str, node: yaml.Node | None) -> str:
+def _problem(detail: JsonObject, *, source: str, node: yaml.Node | None) -> str:
     place = list(detail["loc"])
-    context = detail.get("ctx") or {}
+    context = object_in(detail, "ctx")
     where = _where(node, place, key=context.get("key"))
     sentence = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "missing":

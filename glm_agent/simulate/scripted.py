@@ -108,5 +108,3 @@ def _spoken(response: ModelResponse) -> Iterator[ModelEvent]:
             yield ToolCallDelta(index=index, arguments=piece, id=call.id, name=call.name)
         yield ToolCallReady(call=call)
     yield response
-
-

@@ -12,6 +12,7 @@ from jinja2 import StrictUndefined, TemplateError, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from glm_agent.simulate.conversation import Results
+from glm_agent.simulate.json_values import is_array, is_object
 
 _WHOLE = re.compile(r"\s*\{\{((?:(?!\{\{|\}\}).)*)\}\}\s*", re.DOTALL)
 
@@ -49,9 +50,9 @@ def fill(value: Any, names: Mapping[str, Any]) -> Any:
     """A JSON value with its templates filled in; one that is a single ``{{ expression }}`` keeps the type."""
     if isinstance(value, str):
         return evaluate(value, names) if _WHOLE.fullmatch(value) else render(value, names)
-    if isinstance(value, list):
+    if is_array(value):
         return [fill(item, names) for item in value]
-    if isinstance(value, dict):
+    if is_object(value):
         return {fill_key(key, names): fill(item, names) for key, item in value.items()}
     return value
 
@@ -118,9 +119,15 @@ def _environment() -> _Environment:
     environment = _Environment(
         undefined=_Missing, finalize=_finalize, trim_blocks=True, lstrip_blocks=True, autoescape=False
     )
-    environment.filters.update(
-        tojson=to_json, fromjson=json.loads, lines=_lines, regex=_regex, regex_all=_regex_all, number=_number
-    )
+    own: dict[str, Any] = {
+        "tojson": to_json,
+        "fromjson": json.loads,
+        "lines": _lines,
+        "regex": _regex,
+        "regex_all": _regex_all,
+        "number": _number,
+    }
+    environment.filters.update(own)
     return environment
 
 
