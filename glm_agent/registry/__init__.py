@@ -1,5 +1,7 @@
 """Tools: the seam, functions as tools, and the registry that finds, runs and bounds them."""
 
+from glm_agent.registry.function import FunctionTool, tool
+from glm_agent.registry.registry import ToolRegistry, as_tool
 from glm_agent.registry.seams import Tool, ToolContext, Tools
 
-__all__ = ["Tool", "ToolContext", "Tools"]
+__all__ = ["FunctionTool", "Tool", "ToolContext", "ToolRegistry", "Tools", "as_tool", "tool"]

@@ -70,8 +70,6 @@ class Tool(Protocol):
     """Bound of one call; None for none."""
     max_output_tokens: int = 25_000
     """Longer text loses its middle; counted as four bytes a token."""
-    needs_approval: bool = False
-    """Whether a person has to agree to every call."""
     is_hung: bool = False
     """Whether a call that was given up still runs in a thread."""
 

@@ -1,20 +1,29 @@
-"""The types of a function's parameters, as objects: strings resolved, odd spellings made readable for pydantic. Pure."""
+"""The types of a function's parameters, as objects: strings resolved, odd spellings made readable. Pure."""
 
 from __future__ import annotations
 
 import inspect
 import sys
-import typing
 from collections.abc import Callable
-from functools import partial, reduce
-from operator import or_
+from functools import partial
 from types import GenericAlias, SimpleNamespace, UnionType
-from typing import Annotated, Any, Literal, TypedDict, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,
+    Required,
+    TypedDict,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-from typing_extensions import NotRequired, Required
 from typing_extensions import TypedDict as PortableTypedDict
 
 from glm_agent.errors import ConfigurationError
+from glm_agent.schema.shapes import is_array
 
 
 def resolve(function: Callable[..., Any], parameter: inspect.Parameter, *, known: dict[str, Any]) -> Any:
@@ -96,7 +105,7 @@ def _convert(annotation: Any, seen: dict[Any, Any]) -> Any:
     if not arguments or get_origin(annotation) is Literal:
         return annotation
     converted = tuple(
-        [_convert(item, seen) for item in argument] if isinstance(argument, list) else _convert(argument, seen)
+        [_convert(item, seen) for item in argument] if is_array(argument) else _convert(argument, seen)
         for argument in arguments
     )
     same = all(new is old or new == old for new, old in zip(converted, arguments, strict=True))
@@ -108,10 +117,13 @@ def _rebuild(annotation: Any, arguments: tuple[Any, ...]) -> Any:
     if origin is Annotated:
         return Annotated[arguments]
     if origin in (Union, UnionType):
-        return reduce(or_, arguments) if origin is UnionType else Union[arguments]  # noqa: UP007
+        return Union[arguments]  # noqa: UP007
     if isinstance(annotation, GenericAlias):
         return origin[arguments]
     return annotation.copy_with(arguments)
+
+
+_NEW_TYPED_DICT: Any = PortableTypedDict
 
 
 class _Probe(TypedDict):
@@ -121,10 +133,10 @@ class _Probe(TypedDict):
 def _typed_dict(annotation: Any, seen: dict[Any, Any]) -> Any:
     if annotation in seen:
         return seen[annotation]
-    twin: Any = PortableTypedDict(annotation.__name__, {})  # type: ignore[operator]
+    twin = _NEW_TYPED_DICT(annotation.__name__, {})
     seen[annotation] = twin
     twin.__doc__, twin.__module__ = annotation.__doc__, annotation.__module__
-    hints = typing.get_type_hints(annotation, include_extras=True)
+    hints = get_type_hints(annotation, include_extras=True)
     twin.__annotations__ = {name: _field(annotation, name, hint, seen) for name, hint in hints.items()}
     twin.__required_keys__ = annotation.__required_keys__
     twin.__optional_keys__ = annotation.__optional_keys__
@@ -133,6 +145,6 @@ def _typed_dict(annotation: Any, seen: dict[Any, Any]) -> Any:
 
 def _field(annotation: Any, name: str, hint: Any, seen: dict[Any, Any]) -> Any:
     origin = get_origin(hint)
-    if origin in (typing.Required, typing.NotRequired, Required, NotRequired):
+    if origin in (Required, NotRequired):
         return origin[_convert(get_args(hint)[0], seen)]
     return (Required if name in annotation.__required_keys__ else NotRequired)[_convert(hint, seen)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json, to_json
@@ -18,13 +18,15 @@ from pydantic_core import ErrorDetails, from_json, to_json
 from glm_agent.messages import ToolCall, ToolSpec
 from glm_agent.schema.explain import explain, got, located, with_example
 from glm_agent.schema.function import ArgumentsValidator
-from glm_agent.schema.lenient import Unreadable, read_lenient, read_markup
+from glm_agent.schema.lenient import read_lenient, read_markup
+from glm_agent.schema.shapes import is_array, is_object
 
 _MAX_ROUNDS = 6
-_CONTAINER_WANTED = frozenset(
-    "dict_type list_type tuple_type set_type frozen_set_type model_type model_attributes_type dataclass_type mapping_type"
-    " union_tag_not_found union_tag_invalid".split()
-)
+_CONTAINER_WANTED = {
+    *("dict_type", "mapping_type", "model_type", "model_attributes_type", "dataclass_type"),
+    *("list_type", "tuple_type", "set_type", "frozen_set_type"),
+    *("union_tag_not_found", "union_tag_invalid"),
+}
 
 
 class ArgumentsError(ValueError):
@@ -53,7 +55,9 @@ def _tree(text: str, validator: ArgumentsValidator, *, can_repair: bool) -> Any:
         # The whole object, once more wrapped as a string.
         tree = from_json(tree) if isinstance(tree, str) and tree.lstrip()[:1] == "{" else tree
     except ValueError as error:
-        tree = _repaired(text, validator, error) if can_repair else _refuse(text, validator, str(error))
+        if not can_repair:
+            _refuse(text, validator, str(error))
+        tree = _repaired(text, validator, error)
     return {} if tree is None else tree
 
 
@@ -63,10 +67,10 @@ def _repaired(text: str, validator: ArgumentsValidator, error: ValueError) -> An
             return read_markup(text, properties=validator.properties)
         return read_lenient(text, names=validator.properties)
     except ValueError as unreadable:
-        return _refuse(text, validator, f"{unreadable}; {error}")
+        _refuse(text, validator, f"{unreadable}; {error}")
 
 
-def _refuse(text: str, validator: ArgumentsValidator, reason: str) -> Any:
+def _refuse(text: str, validator: ArgumentsValidator, reason: str) -> NoReturn:
     said = f"arguments: got {got(text)}, which is not valid JSON: {reason[:400]}. Nothing was run."
     raise ArgumentsError(with_example(f"{said} Send the call again with one complete JSON object.", validator.schema))
 
@@ -82,7 +86,7 @@ def _validated(tree: Any, validator: ArgumentsValidator) -> dict[str, Any]:
                 text = with_example(explain(error, tree, validator.schema), validator.schema)
                 raise ArgumentsError(text) from None
         except ValueError as error:
-            return _refuse(str(tree), validator, str(error))
+            _refuse(str(tree), validator, str(error))
     raise AssertionError("the last round raises")
 
 
@@ -111,10 +115,10 @@ def _undo(problem: str, value: Any) -> Any:
         return str(value)
     if problem in _CONTAINER_WANTED and isinstance(value, str):
         try:
-            inner = from_json(value)
+            inner: Any = from_json(value)
         except ValueError:
             return None
-        return inner if isinstance(inner, dict | list) else None
+        return inner if is_object(inner) or is_array(inner) else None
     return None
 
 

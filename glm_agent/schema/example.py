@@ -59,7 +59,7 @@ def _text(schema: JsonObject) -> str:
     return text.ljust(min(schema.get("minLength", 0), 100), "x")[: schema.get("maxLength")]
 
 
-def _number(schema: JsonObject) -> float:
+def _number(schema: JsonObject) -> Any:
     step = schema.get("multipleOf", 1)
     lowest = schema.get("minimum", schema["exclusiveMinimum"] + step if "exclusiveMinimum" in schema else None)
     highest = schema.get("maximum", schema["exclusiveMaximum"] - step if "exclusiveMaximum" in schema else None)

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails, to_json
 
 from glm_agent.messages import JsonObject
 from glm_agent.schema.example import example
+from glm_agent.schema.shapes import is_array, is_object
 
 MAX_CHARACTERS = 1_500
 _MAX_PROBLEMS = 5
@@ -43,9 +44,7 @@ def located(tree: Any, place: Sequence[int | str]) -> list[int | str]:
     """The keys that lead to a place in the tree, without the tags that pydantic puts between them for unions."""
     path: list[int | str] = []
     for key in place:
-        if isinstance(tree, dict) and key in tree:
-            tree = cast("JsonObject", tree)[cast("str", key)]
-        elif isinstance(tree, list) and isinstance(key, int) and 0 <= key < len(cast("list[Any]", tree)):
+        if (is_object(tree) and key in tree) or (is_array(tree) and isinstance(key, int) and 0 <= key < len(tree)):
             tree = tree[key]
         else:
             continue
@@ -122,7 +121,9 @@ def _child(node: JsonObject, key: int | str) -> JsonObject:
     own = node.get("items") if isinstance(key, int) else node.get("properties", {}).get(key)
     if own is None and isinstance(key, str):
         own = node.get("additionalProperties")
-    if isinstance(own, dict):
-        return cast("JsonObject", own)
-    found = (_child(branch, key) for branch in node.get("anyOf", ()))
-    return next((branch for branch in found if branch), {})
+    if is_object(own):
+        return own
+    for branch in node.get("anyOf", ()):
+        if found := _child(branch, key):
+            return found
+    return {}

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from inspect import Parameter
 from types import UnionType
-from typing import Annotated, Any, Union, cast, get_args, get_origin
+from typing import Annotated, Any, NotRequired, Required, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticSerializationError, SchemaValidator, to_jsonable_python
-from typing_extensions import NotRequired, Required, TypedDict
+from typing_extensions import TypedDict
 
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import Effect, JsonObject, ToolSpec
@@ -28,6 +28,7 @@ from glm_agent.schema.docstring import describe
 from glm_agent.schema.glm import glm_schema
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_NEW_TYPED_DICT: Any = TypedDict
 _GUESSABLE = (bool, int, float, str, list, tuple, set, dict)
 
 
@@ -79,6 +80,7 @@ def function_schema(
     description: str = "",
     effect: Effect = "write",
     is_untrusted: bool = False,
+    needs_approval: bool = False,
 ) -> FunctionSchema:
     """Read a function's name, docstring and type hints.
 
@@ -103,6 +105,7 @@ def function_schema(
         parameters=validator.schema,
         effect=effect,
         is_untrusted=is_untrusted,
+        needs_approval=needs_approval,
         source=_source(function),
     )
     return FunctionSchema(
@@ -126,7 +129,7 @@ def _name(function: Any) -> str:
 
 def _source(function: Any) -> str:
     inner = _inner(function)
-    home = inner if hasattr(inner, "__qualname__") else type(inner)
+    home = inner if hasattr(inner, "__qualname__") else cast("Any", type(inner))
     return f"{home.__module__}:{home.__qualname__}"
 
 
@@ -134,7 +137,8 @@ def _docstring(function: Any) -> str | None:
     inner = _inner(function)
     if inspect.isroutine(inner) or inspect.isclass(inner):
         return inspect.getdoc(inner)
-    return inspect.getdoc(type(inner).__call__) if type(inner).__call__.__doc__ else inspect.getdoc(type(inner))
+    kind = cast("Any", type(inner))
+    return inspect.getdoc(kind.__call__ if kind.__call__.__doc__ else kind)
 
 
 # -- the signature ------------------------------------------------------------------------------------
@@ -150,7 +154,11 @@ def _read(function: Any, name: str, inject: type | None, described: dict[str, st
     found = _Parameters()
     for parameter in signature.parameters.values():
         if parameter.name not in bound:
-            _add(found, function, name, parameter, inject, described.get(parameter.name, ""))
+            annotation = _annotation(function, name, parameter, inject)
+            if inject is not None and _is_injected(annotation, inject):
+                found.injected.append(parameter.name)
+            else:
+                _add(found, parameter, annotation, described.get(parameter.name, ""))
     return found
 
 
@@ -162,18 +170,7 @@ def _bound(function: Any) -> set[str]:
     return names
 
 
-def _add(
-    found: _Parameters, function: Any, name: str, parameter: Parameter, inject: type | None, described: str
-) -> None:
-    if parameter.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
-        stars = "*" if parameter.kind is Parameter.VAR_POSITIONAL else "**"
-        raise ConfigurationError(
-            f"tool {name!r} takes '{stars}{parameter.name}', which the model cannot be shown: name each parameter"
-        )
-    annotation = _annotation(function, name, parameter, inject)
-    if inject is not None and _is_injected(annotation, inject):
-        found.injected.append(parameter.name)
-        return
+def _add(found: _Parameters, parameter: Parameter, annotation: Any, described: str) -> None:
     if parameter.kind is Parameter.POSITIONAL_ONLY:
         found.positional.append(parameter.name)
     found.fields[parameter.name] = _field(annotation, parameter.default, described)
@@ -182,11 +179,16 @@ def _add(
 
 
 def _annotation(function: Any, name: str, parameter: Parameter, inject: type | None) -> Any:
+    if parameter.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
+        stars = "*" if parameter.kind is Parameter.VAR_POSITIONAL else "**"
+        raise ConfigurationError(
+            f"tool {name!r} takes '{stars}{parameter.name}', which the model cannot be shown: name each parameter"
+        )
     if parameter.annotation is not Parameter.empty:
         known = {inject.__name__: inject} if inject is not None else {}
         return resolve(function, parameter, known=known)
     if type(parameter.default) in _GUESSABLE:
-        return type(parameter.default)
+        return cast("Any", type(parameter.default))
     raise ConfigurationError(
         f"parameter {parameter.name!r} of tool {name!r} has no type:"
         f" write '{parameter.name}: str', or whatever it is, so that the model knows what to send"
@@ -200,7 +202,7 @@ def _is_injected(annotation: Any, inject: type) -> bool:
 
 
 def _field(annotation: Any, default: Any, described: str) -> Any:
-    """The parameter as a ``TypedDict``'s field. Its description comes from ``Field``, a plain string, or the docstring."""
+    """The parameter as a ``TypedDict``'s field, described by ``Field``, a plain string, or the docstring."""
     metadata: list[Any] = [default] if isinstance(default, FieldInfo) else []
     if default is None:
         annotation = annotation | None if _takes_or(annotation) else Union[annotation, None]  # noqa: UP007
@@ -241,7 +243,7 @@ _UNREADABLE = (PydanticUserError, PydanticSchemaGenerationError, TypeError, Valu
 
 
 def _build(name: str, parameters: _Parameters) -> ArgumentsValidator:
-    arguments: Any = TypedDict(name, parameters.fields)  # type: ignore[operator]
+    arguments = _NEW_TYPED_DICT(name, parameters.fields)
     arguments.__pydantic_config__ = ConfigDict(extra="forbid")
     adapter = TypeAdapter[Any](arguments)
     schema = adapter.json_schema(schema_generator=_JsonSchema)

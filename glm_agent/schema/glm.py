@@ -17,6 +17,7 @@ from typing import Any, cast
 from urllib.parse import unquote
 
 from glm_agent.messages import JsonObject
+from glm_agent.schema.shapes import is_array, is_object
 
 _MAX_CHARACTERS = 256 * 1024
 _MAX_DESCRIPTION = 8_000
@@ -56,22 +57,21 @@ class _TooLarge(Exception):
 class _Walk:
     """One pass over a document, with bounds on what comes out."""
 
-    def __init__(self, document: object, *, follow: int, depth: int) -> None:
+    def __init__(self, document: Any, *, follow: int, depth: int) -> None:
         self._document = document
         self._follow, self._depth = follow, depth
         self._left = _MAX_CHARACTERS
         self._path: list[str] = []
 
-    def schema(self, value: object, depth: int) -> JsonObject:
+    def schema(self, value: Any, depth: int) -> JsonObject:
         """The clean form of one sub-schema; an open one where it is none."""
-        if not isinstance(value, dict) or depth > self._depth:
+        if not is_object(value) or depth > self._depth:
             return {}
-        node = cast("JsonObject", value)
-        if isinstance(reference := node.get("$ref"), str):
+        if isinstance(reference := value.get("$ref"), str):
             target = self._resolve(reference)
-            if isinstance(target, dict):
-                return self._inline(reference, cast("JsonObject", target), node, depth)
-        return _simplify(self._keywords(_todays(node), depth))
+            if is_object(target):
+                return self._inline(reference, target, value, depth)
+        return _simplify(self._keywords(_todays(value), depth))
 
     def _keywords(self, node: JsonObject, depth: int) -> JsonObject:
         clean: JsonObject = {}
@@ -103,7 +103,7 @@ class _Walk:
                 return definition
         return None
 
-    def json(self, value: object, depth: int) -> object:
+    def json(self, value: Any, depth: int) -> object:
         """A value that is not a schema (an example, an enum's entry), bounded the same way; else ``_DROP``."""
         if value is None or isinstance(value, bool):
             self.spend(5)
@@ -114,19 +114,17 @@ class _Walk:
         if isinstance(value, str):
             self.spend(len(value) + 2)
             return value
-        if depth > self._depth or not isinstance(value, dict | list):
-            return _DROP
-        return self._container(cast("JsonObject | list[Any]", value), depth)
-
-    def _container(self, value: JsonObject | list[Any], depth: int) -> object:
         self.spend(2)
-        if isinstance(value, list):
+        if depth > self._depth:
+            return _DROP
+        if is_array(value):
             items = [self.json(item, depth + 1) for item in value]
             return _DROP if _DROP in items else items
-        if not all(isinstance(key, str) for key in value):
-            return _DROP
-        self.spend(sum(len(key) + 4 for key in value))
-        entries = {key: self.json(item, depth + 1) for key, item in value.items()}
+        return self._members(value, depth) if is_object(value) else _DROP
+
+    def _members(self, value: JsonObject, depth: int) -> object:
+        self.spend(sum(len(str(key)) + 4 for key in value))
+        entries = {str(key): self.json(item, depth + 1) for key, item in value.items()}
         return _DROP if _DROP in entries.values() else entries
 
     def spend(self, characters: int) -> None:
@@ -135,25 +133,23 @@ class _Walk:
             raise _TooLarge
 
 
-def _follow_pointer(document: object, pointer: str) -> object:
+def _follow_pointer(document: Any, pointer: str) -> object:
     """RFC 6901, in a URI fragment."""
-    node = document
+    node: Any = document
     for part in pointer.split("/") if pointer else ():
         name = unquote(part).replace("~1", "/").replace("~0", "~")
-        if isinstance(node, dict):
-            node = cast("JsonObject", node).get(name)
-        elif isinstance(node, list) and name.isascii() and name.isdecimal() and len(name) < 9:
-            items = cast("list[Any]", node)
-            node = items[int(name)] if int(name) < len(items) else None
+        if is_object(node):
+            node = node.get(name)
+        elif is_array(node) and name.isascii() and name.isdecimal() and len(name) < 9:
+            node = node[int(name)] if int(name) < len(node) else None
         else:
             return None
     return node
 
 
-def _definitions(document: object) -> list[JsonObject]:
-    root = cast("JsonObject", document) if isinstance(document, dict) else {}
-    groups = [root.get("$defs"), root.get("definitions")]
-    return [entry for group in groups if isinstance(group, dict) for entry in group.values() if isinstance(entry, dict)]
+def _definitions(document: Any) -> list[JsonObject]:
+    groups = [document.get("$defs"), document.get("definitions")] if is_object(document) else []
+    return [entry for group in groups if is_object(group) for entry in group.values() if is_object(entry)]
 
 
 # -- one rule for each keyword: its clean value, or _DROP -------------------------------------------------
@@ -161,65 +157,61 @@ def _definitions(document: object) -> list[JsonObject]:
 _Rule = Callable[[_Walk, Any, int], object]
 
 
-def _type(_walk: _Walk, value: object, _depth: int) -> object:
-    names = list(dict.fromkeys(value if isinstance(value, list) else [value])) if _is_names(value) else []
+def _type(_walk: _Walk, value: Any, _depth: int) -> object:
+    given: list[Any] = value if is_array(value) else [value]
+    names = list(dict.fromkeys(given)) if _is_names(value) else []
     if not names or any(name not in _TYPES for name in names):
         return _DROP
     return names if len(names) > 1 else names[0]
 
 
-def _is_names(value: object) -> bool:
-    return isinstance(value, str) or (
-        isinstance(value, list) and all(isinstance(item, str) for item in cast("list[Any]", value))
-    )
+def _is_names(value: Any) -> bool:
+    return isinstance(value, str) or (is_array(value) and all(isinstance(item, str) for item in value))
 
 
-def _properties(walk: _Walk, value: object, depth: int) -> object:
-    if not isinstance(value, dict):
+def _properties(walk: _Walk, value: Any, depth: int) -> object:
+    if not is_object(value):
         return _DROP
-    entries = cast("JsonObject", value)
-    walk.spend(sum(len(str(key)) + 4 for key in entries))
+    # The names of JSON objects are strings; of what Python hands over perhaps not.
+    entries = {str(key): entry for key, entry in value.items()}
+    walk.spend(sum(len(key) + 4 for key in entries))
     # ``false`` forbids the property: it is left out, whoever sends it is told by the tool.
-    return {
-        key: walk.schema(entry, depth + 1)
-        for key, entry in entries.items()
-        if isinstance(key, str) and entry is not False
-    }
+    return {key: walk.schema(entry, depth + 1) for key, entry in entries.items() if entry is not False}
 
 
-def _patterns(walk: _Walk, value: object, depth: int) -> object:
+def _patterns(walk: _Walk, value: Any, depth: int) -> object:
     kept = _properties(walk, value, depth)
-    return {key: entry for key, entry in kept.items() if _is_regex(key)} if isinstance(kept, dict) else _DROP
+    return {key: entry for key, entry in kept.items() if _is_regex(key)} if is_object(kept) else _DROP
 
 
-def _schema(walk: _Walk, value: object, depth: int) -> object:
-    return (walk.schema(value, depth + 1) or _DROP) if isinstance(value, dict) else _DROP
+def _schema(walk: _Walk, value: Any, depth: int) -> object:
+    return (walk.schema(value, depth + 1) or _DROP) if is_object(value) else _DROP
 
 
-def _schema_or_bool(walk: _Walk, value: object, depth: int) -> object:
+def _schema_or_bool(walk: _Walk, value: Any, depth: int) -> object:
     return value if isinstance(value, bool) else _schema(walk, value, depth)
 
 
-def _branches(walk: _Walk, value: object, depth: int) -> object:
-    if not isinstance(value, list):
+def _branches(walk: _Walk, value: Any, depth: int) -> object:
+    if not is_array(value):
         return _DROP
-    return [walk.schema(entry, depth + 1) for entry in cast("list[Any]", value) if entry is not False] or _DROP
+    return [walk.schema(entry, depth + 1) for entry in value if entry is not False] or _DROP
 
 
-def _tuple(walk: _Walk, value: object, depth: int) -> object:
-    if not isinstance(value, list):
+def _tuple(walk: _Walk, value: Any, depth: int) -> object:
+    if not is_array(value):
         return _DROP
-    return [walk.schema(entry, depth + 1) for entry in cast("list[Any]", value)] or _DROP
+    return [walk.schema(entry, depth + 1) for entry in value] or _DROP
 
 
-def _required(walk: _Walk, value: object, depth: int) -> object:
-    if not isinstance(value, list):
+def _required(walk: _Walk, value: Any, depth: int) -> object:
+    if not is_array(value):
         return _DROP
-    names = (name for name in cast("list[Any]", value) if isinstance(name, str))
+    names = (name for name in value if isinstance(name, str))
     return walk.json(list(dict.fromkeys(names)), depth) or _DROP
 
 
-def _number(_walk: _Walk, value: object, _depth: int) -> object:
+def _number(_walk: _Walk, value: Any, _depth: int) -> object:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if is_number and _is_finite(cast("float", value)) else _DROP
 
@@ -229,23 +221,23 @@ def _is_finite(number: float) -> bool:
     return number.bit_length() < 2_000 if isinstance(number, int) else math.isfinite(number)
 
 
-def _positive(walk: _Walk, value: object, depth: int) -> object:
+def _positive(walk: _Walk, value: Any, depth: int) -> object:
     number = _number(walk, value, depth)
     return number if number is not _DROP and cast("float", number) > 0 else _DROP
 
 
-def _count(walk: _Walk, value: object, depth: int) -> object:
+def _count(walk: _Walk, value: Any, depth: int) -> object:
     number = _number(walk, value, depth)
     if number is _DROP or cast("float", number) < 0 or cast("float", number) != int(cast("float", number)):
         return _DROP
     return int(cast("float", number))
 
 
-def _text(walk: _Walk, value: object, depth: int) -> object:
+def _text(walk: _Walk, value: Any, depth: int) -> object:
     return walk.json(value[:_MAX_DESCRIPTION], depth) if isinstance(value, str) else _DROP
 
 
-def _pattern(walk: _Walk, value: object, depth: int) -> object:
+def _pattern(walk: _Walk, value: Any, depth: int) -> object:
     return walk.json(value, depth) if isinstance(value, str) and _is_regex(value) else _DROP
 
 
@@ -257,19 +249,19 @@ def _is_regex(text: str) -> bool:
     return True
 
 
-def _flag(_walk: _Walk, value: object, _depth: int) -> object:
+def _flag(_walk: _Walk, value: Any, _depth: int) -> object:
     return value if isinstance(value, bool) else _DROP
 
 
-def _values(walk: _Walk, value: object, depth: int) -> object:
-    return (walk.json(value, depth) or _DROP) if isinstance(value, list) else _DROP
+def _values(walk: _Walk, value: Any, depth: int) -> object:
+    return (walk.json(value, depth) or _DROP) if is_array(value) else _DROP
 
 
-def _default(walk: _Walk, value: object, depth: int) -> object:
+def _default(walk: _Walk, value: Any, depth: int) -> object:
     return _DROP if value is None else walk.json(value, depth)
 
 
-def _anything(walk: _Walk, value: object, depth: int) -> object:
+def _anything(walk: _Walk, value: Any, depth: int) -> object:
     return walk.json(value, depth)
 
 
@@ -337,15 +329,13 @@ def _mend(node: JsonObject, clean: JsonObject) -> JsonObject:
     return clean
 
 
-def _lost_entries(before: object, after: object) -> bool:
+def _lost_entries(before: Any, after: Any) -> bool:
     if before is None:
         return False
-    wanted = [entry for entry in cast("JsonObject", before).values() if entry is not False] if _is_map(before) else [0]
-    return len(wanted) > (len(cast("JsonObject", after)) if _is_map(after) else 0)
-
-
-def _is_map(value: object) -> bool:
-    return isinstance(value, dict)
+    if not is_object(before):
+        return True
+    wanted = sum(entry is not False for entry in before.values())
+    return wanted > (len(after) if is_object(after) else 0)
 
 
 def _simplify(schema: JsonObject) -> JsonObject:
@@ -381,7 +371,7 @@ def _nullable(branches: list[JsonObject]) -> JsonObject | None:
     schema = dict(others[0])
     if "type" not in schema or not schema.keys().isdisjoint({"anyOf", "allOf", "const"}):
         return None
-    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    kinds: list[str] = schema["type"] if is_array(schema["type"]) else [schema["type"]]
     schema["type"] = list(dict.fromkeys([*kinds, "null"]))
     if "enum" in schema and None not in schema["enum"]:
         schema["enum"] = [*schema["enum"], None]

@@ -13,6 +13,8 @@ import re
 from collections.abc import Collection
 from typing import Any, cast
 
+from glm_agent.schema.shapes import is_object
+
 _FENCE = re.compile(r"\A\s*```[a-zA-Z]*\s*\n?(.*?)\n?\s*```\s*\Z", re.DOTALL)
 _SPACE = re.compile(r"\s*")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
@@ -46,7 +48,7 @@ def read_lenient(text: str, *, names: Collection[str]) -> Any:
     values = reader.values()
     if any(value != values[0] for value in values):
         raise Unreadable(f"{len(values)} different values follow each other: send one object for each call")
-    if reader.is_cut and not (isinstance(values[0], dict) and set(names) <= cast("dict[str, Any]", values[0]).keys()):
+    if reader.is_cut and not (is_object(values[0]) and values[0].keys() >= set(names)):
         raise Unreadable("the text ends early")
     return values[0]
 
@@ -204,7 +206,7 @@ def read_markup(text: str, *, properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _markup_value(text: str, schema: Any) -> Any:
-    kind = cast("dict[str, Any]", schema).get("type") if isinstance(schema, dict) else None
+    kind = schema.get("type") if is_object(schema) else None
     if kind == "string":
         return text
     try:
