@@ -1,0 +1,350 @@
+"""The agent: composition, sessions, streams, sync, and what is carried by what it raises."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from pydantic import BaseModel
+
+from glm_agent import (
+    Agent,
+    AgentError,
+    Budget,
+    ConfigurationError,
+    ImagePart,
+    ModelConnectionError,
+    ModelResponse,
+    Policy,
+    ToolCall,
+    ToolContext,
+    ToolResult,
+    Usage,
+    UserMessage,
+    tool,
+)
+from glm_agent.agent.providers import model_maker
+from glm_agent.messages import ApprovalDecision, ApprovalRequested, Event
+from glm_agent.simulate import ScriptedModel, SimulatorServer
+
+
+@tool
+def stock(sku: str) -> int:
+    """Units in stock.
+
+    Args:
+        sku: Article number, as printed on the shelf.
+    """
+    return {"A-17": 4, "B-3": 9}[sku]
+
+
+def call(name: str, arguments: str, *, id: str = "call_1") -> ToolCall:
+    return ToolCall(id=id, name=name, arguments=arguments)
+
+
+def asked_for(model: ScriptedModel, step: int) -> list[Any]:
+    return list(model.requests[step].messages)
+
+
+# -- one turn
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+@pytest.mark.anyio
+async def test_a_turn_runs_the_tool_and_answers_from_its_result() -> None:
+    model = ScriptedModel([call("stock", '{"sku": "A-17"}'), lambda request: f"{request.messages[-1].content} left"])  # type: ignore[union-attr]
+    result = await Agent(model, instructions="Be brief.", tools=[stock]).run("How many A-17 are left?")
+    assert (result.output, result.stop_reason, result.steps) == ("4 left", "end_turn", 2)
+    assert [message.kind for message in result.messages] == [
+        "user_message",
+        "model_response",
+        "tool_result",
+        "model_response",
+    ]
+    assert model.requests[0].instructions == "Be brief."
+    assert [spec.name for spec in model.requests[0].tools] == ["stock"]
+
+
+def test_the_public_face_works_without_an_event_loop_and_inside_a_running_one() -> None:
+    def agent() -> Agent:
+        return Agent(ScriptedModel(["one", "two", "three"]))
+
+    assert agent().run_sync("hi").output == "one"
+    with agent() as kept:
+        assert [kept.run_sync("hi").output for _ in range(3)] == ["one", "two", "three"]
+
+    async def notebook() -> str:
+        return str(agent().run_sync("hi").output)
+
+    assert anyio.run(notebook) == "one"
+
+
+@pytest.mark.anyio
+async def test_messages_of_a_result_continue_the_conversation_without_storage() -> None:
+    model = ScriptedModel(["four", "nine"])
+    agent = Agent(model)
+    first = await agent.run("A-17?")
+    second = await agent.run("And B-3?", messages=first.messages)
+    assert [m.text for m in second.messages if isinstance(m, UserMessage)] == ["A-17?", "And B-3?"]
+    assert asked_for(model, 1)[:2] == list(first.messages)
+
+
+@pytest.mark.anyio
+async def test_a_history_with_an_open_call_is_gone_on_with_or_closed_by_a_new_message() -> None:
+    history = [UserMessage(text="A-17?"), ModelResponse(tool_calls=(call("stock", '{"sku": "A-17"}'),))]
+    model = ScriptedModel(["four"])
+    gone_on = await Agent(model, tools=[stock]).run(messages=history)
+    assert isinstance(gone_on.messages[2], ToolResult)
+    assert gone_on.messages[2].content == "4"
+    model = ScriptedModel(["nine"])
+    closed = await Agent(model, tools=[stock]).run("And B-3?", messages=history)
+    assert [m.kind for m in closed.messages] == [
+        "user_message",
+        "model_response",
+        "tool_result",
+        "user_message",
+        "model_response",
+    ]
+
+
+@pytest.mark.anyio
+async def test_a_stream_gives_deltas_facts_and_then_the_result() -> None:
+    model = ScriptedModel([call("stock", '{"sku": "A-17"}'), "four are left"])
+    seen: list[Event] = []
+    async with Agent(model, tools=[stock]).stream("A-17?") as events:
+        with pytest.raises(AgentError, match="iterate over its events"):
+            _ = events.result
+        async for event in events:
+            seen.append(event)
+    kinds = [event.kind for event in seen]
+    assert kinds[:2] == ["turn_started", "user_message"]
+    assert kinds[-1] == "model_response"
+    assert kinds.index("tool_started") < kinds.index("tool_finished") < kinds.index("tool_result")
+    assert "".join(event.text for event in seen if event.kind == "text_delta") == "four are left"
+    assert "".join(event.arguments for event in seen if event.kind == "tool_call_delta") == '{"sku": "A-17"}'
+    assert events.result.output == "four are left"
+
+
+@pytest.mark.anyio
+async def test_many_turns_at_once_do_not_disturb_each_other() -> None:
+    @tool
+    async def double(number: int, context: ToolContext) -> int:
+        await anyio.sleep(0)
+        return number * 2 + context.deps
+
+    results: dict[int, Any] = {}
+    async with SimulatorServer("directive") as server:
+        agent = Agent("glm-5.3-flash", tools=[double], base_url=server.base_url, api_key=server.api_key)
+
+        async def one(number: int) -> None:
+            results[number] = (await agent.run(f'call double {{"number": {number}}}', deps=1000)).output
+
+        async with agent, anyio.create_task_group() as tasks:
+            for number in range(30):
+                tasks.start_soon(one, number)
+    assert all(str(number * 2 + 1000) in results[number] for number in range(30))
+
+
+# -- limits
+
+
+@pytest.mark.anyio
+async def test_the_token_budget_stops_the_turn_before_the_next_request() -> None:
+    spent = ModelResponse(
+        tool_calls=(call("stock", '{"sku": "A-17"}'),),
+        finish_reason="tool_calls",
+        usage=Usage(input_tokens=900, output_tokens=100),
+    )
+    result = await Agent(ScriptedModel([spent]), tools=[stock], budget=Budget(max_tokens=1000)).run("A-17?")
+    assert (result.stop_reason, result.usage.total_tokens) == ("budget", 1000)
+    assert "1,000 tokens" in result.detail
+    assert result.messages[-1].kind == "tool_result"
+
+
+@pytest.mark.anyio
+async def test_the_call_budget_stops_the_turn_and_closes_the_calls_that_were_not_run() -> None:
+    calls = [call("stock", '{"sku": "A-17"}', id=f"call_{n}") for n in range(3)]
+    result = await Agent(ScriptedModel([calls]), tools=[stock], budget=Budget(max_tool_calls=2)).run("all?")
+    assert result.stop_reason == "budget"
+    results = [m for m in result.messages if isinstance(m, ToolResult)]
+    assert [r.is_error for r in results] == [False, False, True]
+
+
+def test_a_budget_of_money_is_refused_for_a_model_without_prices() -> None:
+    agent = Agent(ScriptedModel(["hi"], name="house-model"), budget=Budget(max_cost_usd=1))
+    with pytest.raises(ConfigurationError, match="'house-model'"):
+        agent.run_sync("hi")
+
+
+@pytest.mark.anyio
+async def test_what_the_policy_denies_is_neither_offered_nor_run() -> None:
+    ran = threading.Event()
+
+    @tool
+    def burn() -> str:
+        """Burn it."""
+        ran.set()
+        return "burnt"
+
+    model = ScriptedModel([call("burn", "{}"), "so be it"])
+    result = await Agent(model, tools=[stock, burn], permissions=Policy(deny=("b*",))).run("burn it")
+    assert [spec.name for spec in model.requests[0].tools] == ["stock"]
+    assert isinstance(result.messages[2], ToolResult)
+    assert "deny b*" in result.messages[2].content
+    assert not ran.is_set()
+
+
+# -- approvals
+
+
+@pytest.mark.anyio
+async def test_a_call_that_needs_approval_waits_in_the_session_for_a_later_process(tmp_path: Path) -> None:
+    paid: list[int] = []
+
+    @tool(needs_approval=True)
+    def pay(amount: int) -> str:
+        """Pay."""
+        paid.append(amount)
+        return "paid"
+
+    journal = tmp_path / "journal.db"
+    first = Agent(ScriptedModel([call("pay", '{"amount": 5}')]), tools=[pay], journal=journal)
+    waiting = await first.run("pay 5", session="bill")
+    assert (waiting.stop_reason, paid) == ("needs_approval", [])
+
+    second = Agent(ScriptedModel(["done"]), tools=[pay], journal=journal)
+    still = await second.resume("bill")
+    assert still.stop_reason == "needs_approval"
+    with pytest.raises(ConfigurationError, match="no call 'nope' waits"):
+        await second.resume("bill", decisions=[ApprovalDecision(call_id="nope", is_approved=True)])
+    done = await second.resume("bill", decisions=[ApprovalDecision(call_id="call_1", is_approved=True)])
+    assert (done.output, paid) == ("done", [5])
+
+
+@pytest.mark.anyio
+async def test_a_person_at_hand_is_asked_at_once() -> None:
+    async def ask(request: ApprovalRequested) -> ApprovalDecision:
+        return ApprovalDecision(call_id=request.call_id, is_approved=False, reason="not today")
+
+    model = ScriptedModel([call("stock", '{"sku": "A-17"}'), "fine"])
+    result = await Agent(model, tools=[stock], permissions={"ask": ["stock"]}, approve=ask).run("A-17?")
+    assert isinstance(result.messages[2], ToolResult)
+    assert result.messages[2].content == "denied: not today"
+
+
+# -- sessions
+
+
+@pytest.mark.anyio
+async def test_a_session_remembers_turns_and_resume_asks_nothing_twice(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.db"
+    broken = ScriptedModel([call("stock", '{"sku": "A-17"}'), ModelConnectionError("no route to the model")])
+    with pytest.raises(ModelConnectionError) as raised:
+        await Agent(broken, tools=[stock], journal=journal).run("A-17?", session="shelf")
+    assert raised.value.session == "shelf"
+    assert [m.kind for m in raised.value.messages] == ["user_message", "model_response", "tool_result"]
+
+    healed = ScriptedModel(["four are left"])
+    result = await Agent(healed, tools=[stock], journal=journal).resume("shelf")
+    assert result.output == "four are left"
+    assert len(healed.requests) == 1
+    again = await Agent(ScriptedModel([]), tools=[stock], journal=journal).resume("shelf")
+    assert again.output == "four are left"
+
+    after = ScriptedModel(["you asked for A-17"])
+    result = await Agent(after, tools=[stock], journal=journal).run("What did I ask?", session="shelf")
+    assert [m.kind for m in asked_for(after, 0)].count("user_message") == 2
+    assert result.session == "shelf"
+
+
+@pytest.mark.anyio
+async def test_a_stored_session_takes_no_foreign_history(tmp_path: Path) -> None:
+    agent = Agent(ScriptedModel(["a", "b"]), journal=tmp_path / "journal.db", session="s")
+    await agent.run("one")
+    with pytest.raises(ConfigurationError, match="conversation of its own"):
+        await agent.run("two", messages=[UserMessage(text="x")])
+
+
+# -- structured output, context, attachments
+
+
+class Shelf(BaseModel):
+    sku: str
+    units: int
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_does_not_fit_the_type_is_asked_for_once_more() -> None:
+    model = ScriptedModel(['{"sku": "A-17"}', '```json\n{"sku": "A-17", "units": 4}\n```'])
+    result = await Agent(model, output_type=Shelf).run("A-17?")
+    assert result.output == Shelf(sku="A-17", units=4)
+    assert "units" in asked_for(model, 1)[-1].text
+    assert '"units"' in model.requests[0].instructions
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_never_fits_ends_as_invalid_output() -> None:
+    result = await Agent(ScriptedModel(["four", "4 units"]), output_type=Shelf).run("A-17?")
+    assert result.stop_reason == "invalid_output"
+
+
+@pytest.mark.anyio
+async def test_a_context_policy_shortens_what_is_sent_and_not_what_is_kept() -> None:
+    model = ScriptedModel(["b"])
+    history = [UserMessage(text="old"), ModelResponse(text="a")]
+    result = await Agent(model, context=lambda messages: messages[-1:]).run("new", messages=history)
+    assert [m.kind for m in asked_for(model, 0)] == ["user_message"]
+    assert len(result.messages) == 4
+
+
+def test_attachments_become_parts_and_what_glm_does_not_take_is_refused(tmp_path: Path) -> None:
+    picture = tmp_path / "shelf.png"
+    picture.write_bytes(b"\x89PNG")
+    model = ScriptedModel(["a shelf"])
+    Agent(model).run_sync("what is it?", attachments=[picture, "https://example.com/a.jpg"])
+    message = asked_for(model, 0)[0]
+    assert message.attachments == (
+        ImagePart(url="data:image/png;base64,iVBORw=="),
+        ImagePart(url="https://example.com/a.jpg"),
+    )
+    with pytest.raises(ConfigurationError, match=r"report\.pdf"):
+        Agent(model).run_sync("read", attachments=[tmp_path / "report.pdf"])
+
+
+# -- names and keys
+
+
+def test_a_model_name_that_cannot_be_right_is_refused_when_the_agent_is_made() -> None:
+    with pytest.raises(ConfigurationError, match="did you mean 'openrouter'"):
+        Agent("openroute:z-ai/glm-5.3")
+    with pytest.raises(ConfigurationError, match="not a name"):
+        Agent("zai:")
+
+
+def test_without_a_key_the_error_names_the_variables_and_the_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ZAI_API_KEY", "ZHIPUAI_API_KEY", "GLM_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigurationError, match=r"ZAI_API_KEY.*simulate:directive"):
+        Agent("glm-5.3-flash").run_sync("hi")
+
+
+@pytest.mark.anyio
+async def test_the_key_that_is_set_says_which_site_is_meant() -> None:
+    async def where(environ: dict[str, str], name: str = "glm-5.3") -> str:
+        connection = model_maker(name, api_key=None, base_url=None, client=None, environ=environ)()
+        await connection.aclose()
+        return repr(connection.model)
+
+    assert "open.bigmodel.cn/api/paas" in await where({"ZHIPUAI_API_KEY": "a.b"})
+    assert "api.z.ai/api/paas" in await where({"ZAI_API_KEY": "a.b", "ZHIPUAI_API_KEY": "a.b"})
+    assert "api.z.ai/api/coding" in await where({"GLM_API_KEY": "a.b"}, "coding:glm-5.3")
+    assert "127.0.0.1:9" in await where({"ZAI_API_KEY": "a.b", "ZAI_BASE_URL": "http://127.0.0.1:9/v4"})
+    assert "a.b" not in await where({"ZAI_API_KEY": "a.b"})
+
+
+def test_two_tools_of_one_name_are_refused_before_any_run() -> None:
+    with pytest.raises(ConfigurationError, match="stock"):
+        Agent(ScriptedModel([]), tools=[stock, stock])
