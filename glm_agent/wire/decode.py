@@ -81,6 +81,8 @@ class ResponseDecoder:
         self._events = sse.Decoder()
         self._answer = _Answer(self._tools)
         self._restarts = 0
+        self.received = 0
+        """Chunks received so far."""
         self.is_done = False
         """Whether ``[DONE]`` came; what follows it is not read."""
         self.warnings: list[str] = []
@@ -118,6 +120,7 @@ class ResponseDecoder:
         """What one chunk, or one whole body, adds."""
         if is_error or "error" in chunk or "choices" not in chunk:
             self._raise_failure(chunk, is_error=is_error)
+        self.received += 1
         found: list[Decoded] = []
         answer = self._answer
         choices = an_array(chunk.get("choices"))

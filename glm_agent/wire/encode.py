@@ -54,6 +54,7 @@ _NO_ANSWER = "\n"  # What GLM up to 4.7 itself puts where it says nothing.
 def encode_request(
     request: ModelRequest,
     *,
+    model: str = "",
     capabilities: Capabilities | None = None,
     dialect: Dialect | None = None,
     stream: bool = True,
@@ -61,15 +62,17 @@ def encode_request(
 ) -> bytes:
     """The body of ``POST …/chat/completions``.
 
+    ``model`` is the id as the host spells it, where it is not the request's.
     ``request_id`` (6 to 64 characters) goes to Zhipu's own servers only; empty: the body without it, byte for
     byte. Raises ``ConfigurationError`` on what the model cannot take: a part, a setting, too many tools.
     """
     capabilities, dialect = capabilities or Capabilities(), dialect or DIALECTS["zai"]
-    writer = _writer(request.model, capabilities, dialect)
-    fields: JsonObject = {"model": request.model, "stream": stream}
+    model = model or request.model
+    writer = _writer(model, capabilities, dialect)
+    fields: JsonObject = {"model": model, "stream": stream}
     fields |= settings_fields(
         request.settings,
-        model=request.model,
+        model=model,
         capabilities=capabilities,
         dialect=dialect,
         has_tools=bool(request.tools) and stream,
@@ -79,7 +82,7 @@ def encode_request(
     hosted = request.settings.hosted_tools if dialect.is_native else ()
     pieces = [dumps(fields)[:-1]]
     if request.tools or hosted:
-        pieces += [b',"tools":[', b",".join(_tools(request.tools, hosted, request.model)), b"]"]
+        pieces += [b',"tools":[', b",".join(_tools(request.tools, hosted, model)), b"]"]
     pieces += [b',"messages":[', b",".join(writer.messages(request.instructions, request.messages)), b"]"]
     if request_id and dialect.is_native:
         pieces += [b',"request_id":', dumps(request_id)]

@@ -1,0 +1,278 @@
+"""A GLM at one host, as a ``Model``: one POST per attempt, its answer decoded as it comes.
+
+There is no task, queue or cancel scope per delta.
+It knows nothing of retries, tools that run, or where the key was found.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncGenerator, Generator, Iterable
+from contextlib import aclosing, contextmanager
+
+import anyio
+import httpx2
+
+from glm_agent.errors import (
+    ConfigurationError,
+    ContentFiltered,
+    ContextOverflow,
+    ModelConnectionError,
+    ModelProtocolError,
+    ModelTimeout,
+)
+from glm_agent.messages import JsonObject, ModelRequest, ModelResponse, Notice, Retrying
+from glm_agent.models.catalog import ModelInfo, lookup
+from glm_agent.models.glm.clients import Clients
+from glm_agent.models.glm.faults import retry_after_seconds, transport_error
+from glm_agent.models.model import ModelEvent
+from glm_agent.wire import jsontext
+from glm_agent.wire.decode import Decoded, ResponseDecoder, Restarted
+from glm_agent.wire.dialects import DIALECTS, Dialect
+from glm_agent.wire.encode import encode_request
+from glm_agent.wire.failure import failure, redact
+
+CONNECT_SECONDS = 10.0
+IDLE_SECONDS = 300.0
+"""Silence that is taken for a dead connection. GLM sends nothing while it thinks or reads a long prompt."""
+GRACE_SECONDS = 2.0
+"""How long a complete answer's stream may take to end, so that the connection can be used again."""
+
+_BODY_LIMIT = 32 * 2**20
+_ERROR_BODY_LIMIT = 65_536
+
+
+class GLMModel:
+    """A GLM at one host.
+
+    ``name`` is the model's id as that host spells it, ``dialect`` the host (or its name), ``base_url`` replaces the
+    dialect's address, ``client`` replaces the HTTP client (it stays the caller's to close), ``info`` what the
+    catalog says of the model. One object belongs to one event loop; ``aclose`` it there.
+
+    Raises ``ConfigurationError`` on a key or an address that cannot work, before any traffic.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        api_key: str,
+        base_url: str = "",
+        dialect: Dialect | str = "zai",
+        client: httpx2.AsyncClient | None = None,
+        info: ModelInfo | None = None,
+        connect_timeout_seconds: float = CONNECT_SECONDS,
+        idle_timeout_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        self._dialect = _dialect(dialect)
+        self._name = name
+        self._key = _checked_key(api_key, name, self._dialect)
+        self._url = _checked_url(base_url or self._dialect.base_url) + "/chat/completions"
+        self._info = info or lookup(name)
+        self._idle_seconds = idle_timeout_seconds
+        timeout = httpx2.Timeout(idle_timeout_seconds, connect=connect_timeout_seconds, pool=None)
+        self._clients = Clients(client, url=self._url, timeout=timeout)
+        self._headers = {
+            "Accept": "text/event-stream, application/json",
+            # Compression would hold small pieces back.
+            "Accept-Encoding": "identity",
+            "Accept-Language": "en-US,en",
+            "Content-Type": "application/json",
+            "User-Agent": "glm-agent",
+            **({"Authorization": f"Bearer {self._key}"} if self._key else {}),
+        }
+
+    def __repr__(self) -> str:
+        return f"GLMModel({self._name!r}, dialect={self._dialect.name!r}, url={self._url!r})"
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def aclose(self) -> None:
+        """Close the connections; a client that was passed in stays open."""
+        await self._clients.aclose()
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """See ``Model.stream``. Every call is one attempt, with a ``request_id`` of its own."""
+        request_id = uuid.uuid4().hex
+        body = self._encode(request, request_id)
+        decoder = ResponseDecoder(tools=request.tools, request_id=request_id, secrets=(self._key,))
+        restarts = 0
+        with self._our_errors(request_id), self._clients.lease() as client:
+            async with client.stream("POST", self._url, content=body, headers=self._headers) as answer:
+                await self._check(answer, request_id)
+                async with aclosing(self._pieces(answer, decoder, request_id)) as pieces:
+                    async for piece in pieces:
+                        for event in piece:
+                            if isinstance(event, Restarted):
+                                restarts += 1
+                                yield Retrying(attempt=restarts + 1, wait_seconds=0.0, reason=event.reason)
+                            else:
+                                yield event
+        response = decoder.finish()
+        for warning in decoder.warnings:
+            yield Notice(text=warning, level="warning", source=self._name)
+        yield _accepted(response)
+
+    def _encode(self, request: ModelRequest, request_id: str) -> bytes:
+        # A fallback may answer a request that names another model.
+        return encode_request(
+            request,
+            model=self._name,
+            capabilities=self._info.capabilities,
+            dialect=self._dialect,
+            request_id=request_id,
+        )
+
+    async def _check(self, answer: httpx2.Response, request_id: str) -> None:
+        if answer.is_success:
+            return
+        raise failure(
+            status_code=answer.status_code,
+            body=await _read(answer, _ERROR_BODY_LIMIT),
+            request_id=request_id,
+            retry_after_seconds=retry_after_seconds(answer.headers),
+            secrets=(self._key,),
+        )
+
+    async def _pieces(
+        self, answer: httpx2.Response, decoder: ResponseDecoder, request_id: str
+    ) -> AsyncGenerator[Iterable[Decoded], None]:
+        """What the decoder makes of the answer, per read of the socket."""
+        if _is_stream(answer):
+            async with aclosing(self._reads(answer, decoder)) as reads:
+                async for data in reads:
+                    yield decoder.feed(data)
+            yield decoder.close()
+        else:
+            yield decoder.receive(self._whole(await _read(answer, _BODY_LIMIT + 1), answer, request_id))
+
+    async def _reads(self, answer: httpx2.Response, decoder: ResponseDecoder) -> AsyncGenerator[bytes, None]:
+        heard, seen = time.monotonic(), 0
+        async with aclosing(answer.aiter_bytes()) as reads:
+            while (data := await _next(reads, decoder)) is not None:
+                yield data
+                now = time.monotonic()
+                if decoder.received != seen:
+                    heard, seen = now, decoder.received
+                elif now - heard > self._idle_seconds:
+                    # Single bytes and comments keep a socket alive, not an answer.
+                    raise ModelTimeout(f"nothing but noise came for {self._idle_seconds:g} seconds", is_retryable=True)
+
+    def _whole(self, data: bytes, answer: httpx2.Response, request_id: str) -> JsonObject:
+        """The body of an answer that did not come as a stream."""
+        try:
+            body = jsontext.loads(data) if len(data) <= _BODY_LIMIT else None
+        except ValueError:
+            body = None
+        if isinstance(body, dict):
+            return jsontext.an_object(body)
+        kind = answer.headers.get("content-type", "no content type")
+        excerpt = redact(data[:2_000].decode("utf-8", "replace"), (self._key,))
+        raise ModelProtocolError(
+            f"'{self._url}' answered with {kind} instead of a chat completion: check the base URL; it said {excerpt!r}",
+            request_id=request_id,
+            is_retryable=not excerpt.lstrip().startswith("<"),
+        )
+
+    @contextmanager
+    def _our_errors(self, request_id: str) -> Generator[None]:
+        try:
+            yield
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, httpx2.CookieConflict) as error:
+            raise transport_error(error, url=self._url, request_id=request_id, secrets=(self._key,)) from error
+
+
+async def _next(reads: AsyncGenerator[bytes, None], decoder: ResponseDecoder) -> bytes | None:
+    """The next read; None at the end, or when an answer that is complete does not end in time."""
+    if not (decoder.is_finished or decoder.is_done):
+        return await anext(reads, None)
+    # Some servers never close, some proxies break off after the last chunk: nothing is missing any more.
+    try:
+        with anyio.move_on_after(GRACE_SECONDS):
+            return await anext(reads, None)
+    except httpx2.TransportError:
+        pass
+    return None
+
+
+async def _read(answer: httpx2.Response, limit: int) -> bytes:
+    data = bytearray()
+    async with aclosing(answer.aiter_bytes()) as reads:
+        async for piece in reads:
+            data += piece
+            if len(data) >= limit:
+                break
+    return bytes(data[:limit])
+
+
+def _is_stream(answer: httpx2.Response) -> bool:
+    """Whether to read the answer as events; some proxies say nothing or ``text/plain`` about a stream."""
+    kind = answer.headers.get("content-type", "")
+    return "json" not in kind and "html" not in kind
+
+
+def _accepted(response: ModelResponse) -> ModelResponse:
+    """The response, unless GLM's word for why it ended is a failure; the status was 200 all the same.
+
+    Source: docs.bigmodel.cn, error codes, 2026-07-11: failures of a stream show in ``finish_reason``.
+    """
+    request_id = response.request_id or response.id
+    match response.finish_reason:
+        case "network_error":
+            raise ModelConnectionError(
+                "the model's server lost its answer (finish_reason network_error)",
+                request_id=request_id,
+                is_retryable=True,
+                response=response,
+            )
+        case "model_context_window_exceeded":
+            raise ContextOverflow(
+                f"prompt and answer do not fit the window of model '{response.model}': shorten the conversation",
+                request_id=request_id,
+                response=response,
+            )
+        case "sensitive":
+            raise ContentFiltered(
+                "the provider's safety system cut the answer (finish_reason sensitive): "
+                "what was shown of it may have to be withdrawn",
+                request_id=request_id,
+                response=response,
+            )
+        case _:
+            return response
+
+
+def _dialect(dialect: Dialect | str) -> Dialect:
+    if isinstance(dialect, Dialect):
+        return dialect
+    if dialect not in DIALECTS:
+        raise ConfigurationError(f"the provider '{dialect}' is unknown: known are {', '.join(DIALECTS)}")
+    return DIALECTS[dialect]
+
+
+def _checked_key(key: str, model: str, dialect: Dialect) -> str:
+    key = key.strip()
+    if not key and dialect.needs_key:
+        raise ConfigurationError(
+            f"no API key for the model '{model}': set {', '.join(dialect.key_names)}, or pass api_key=; "
+            "to try things without a key, use the built-in simulator: a model 'simulate:…'"
+        )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigurationError(
+            f"the API key for the model '{model}' holds spaces or characters that no key has: copy it again"
+        )
+    return key
+
+
+def _checked_url(base_url: str) -> str:
+    url = base_url.strip().rstrip("/").removesuffix("/chat/completions")
+    try:
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        parsed = httpx2.URL("")
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ConfigurationError(f"the base URL '{base_url}' is none: write one such as '{DIALECTS['zai'].base_url}'")
+    return url
