@@ -5,6 +5,7 @@ from __future__ import annotations
 from glm_agent.messages import ApprovalRequested, ToolCall, ToolResult, ToolSpec, TurnStopped
 from glm_agent.permissions import Policy, decide
 from glm_agent.registry.seams import ToolContext, Tools
+from glm_agent.schema import recover_call
 
 
 class PermittedTools:
@@ -22,7 +23,8 @@ class PermittedTools:
 
     async def permit(self, call: ToolCall, context: ToolContext) -> ToolResult | ApprovalRequested | TurnStopped | None:
         """The policy's word on this call, then that of the tools inside."""
-        spec = self._specs.get(call.name)
+        # GLM's markup may have run into the name: what would run is what has to be decided about.
+        spec = self._specs.get(recover_call(call, self._specs).name)
         if spec is not None and context.approval is None:
             decision = decide(spec, self._policy, granted=context.granted)
             if decision.verdict == "deny":
