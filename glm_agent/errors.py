@@ -23,6 +23,7 @@ write that sentence, so that it reads the same wherever the error is raised.
 
 from __future__ import annotations
 
+import copyreg
 from typing import Any
 
 
@@ -36,6 +37,10 @@ class AgentError(Exception):
     """The conversation up to the error; pass it as ``messages=`` to go on."""
     session: str = ""
     """The session's id; with a journal, ``--resume`` takes it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Constructors take keywords, and the default would call them without.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ConfigurationError(AgentError):

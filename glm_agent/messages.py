@@ -460,7 +460,7 @@ def _facts() -> TypeAdapter[Any]:
 
 
 def fact_to_json(fact: Fact) -> bytes:
-    """One fact as compact JSON."""
+    """One fact as compact JSON, on one line; ``ValueError`` where a text is no Unicode (a lone surrogate)."""
     text: bytes = _facts().dump_json(fact)
     return text
 
