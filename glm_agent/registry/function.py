@@ -125,9 +125,9 @@ class FunctionTool(Tool, Generic[P, R]):
         value = function() if is_instant else await self._threads.run(function)
         if inspect.isawaitable(value):
             value = await value
-        if isinstance(value, Generator):
+        if inspect.isgenerator(value):
             return await self._threads.run(partial(_drain, cast("_Yielding", value), context))
-        if isinstance(value, AsyncGenerator):
+        if inspect.isasyncgen(value):
             return await _drain_async(cast("_YieldingAsync", value), context)
         return value
 

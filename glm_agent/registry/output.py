@@ -15,10 +15,13 @@ NOTHING = "done: the tool returned nothing"
 """What the model reads for ``None``: a bare ``null`` looks like a failure."""
 
 _PARTS = (ImagePart, VideoPart, FilePart, AudioPart)
+_MAY_HOLD_PARTS = (*_PARTS, tuple, list)
 _BYTES_PER_TOKEN = 4
+_NOTE_BYTES = 100
+_MIN_BYTES = 200
 
 
-def to_result(value: object, call: ToolCall, *, max_tokens: int) -> ToolResult:
+def to_result(value: Any, call: ToolCall, *, max_tokens: int) -> ToolResult:
     """The value as the call's result, with the middle of long text left out.
 
     Text is taken as it is, parts (also in a tuple or list with text) become attachments, everything else is
@@ -36,8 +39,10 @@ def to_result(value: object, call: ToolCall, *, max_tokens: int) -> ToolResult:
     )
 
 
-def _split(value: object) -> tuple[list[Any], list[Part]]:
+def _split(value: Any) -> tuple[list[Any], list[Part]]:
     """What is text or data, and what is a part, one level of nesting down: ``(text, [picture, picture])``."""
+    if not isinstance(value, _MAY_HOLD_PARTS):
+        return [value], []
     items = _flat(value)
     if any(_are_parts(item) for item in items):
         items = [entry for item in items for entry in (_flat(item) if _are_parts(item) else [item])]
@@ -95,23 +100,22 @@ def _bytes(value: bytes) -> str | bytes:
 
 
 def shorten(text: str | bytes, *, max_tokens: int) -> str:
-    """The text, or its head and tail around a note of what is left out. Lone surrogates become question marks."""
-    limit = max(max_tokens * _BYTES_PER_TOKEN, 200)
-    if isinstance(text, str) and not text.isascii():
-        # The bound is one of bytes: of Chinese text fewer characters fit.
-        limit = limit * min(len(text), limit) // len(text[:limit].encode(errors="surrogatepass"))
-    if len(text) <= limit:
-        return _clean(text)
-    note = f"\n… {len(text):,} {_unit(text)}, {len(text) - limit:,} left out …\n"
-    half = (limit - len(note)) // 2
-    return f"{_clean(text[:half])}{note}{_clean(text[len(text) - half :])}"
+    """The text, or its head and tail around a note of what is left out. Lone surrogates become question marks.
+
+    The bound is one of bytes, which fits Chinese as well as English: four for each token. Only what is kept is
+    copied. Applied again, it changes nothing.
+    """
+    limit = max(max_tokens * _BYTES_PER_TOKEN, _MIN_BYTES)
+    if isinstance(text, str) and len(text) <= limit and text.isascii():
+        return text
+    if len(text) <= limit and len(whole := _encode(text)) <= limit:
+        return whole.decode(errors="replace")
+    half = (limit - _NOTE_BYTES) // 2
+    head = _encode(text[:half])[:half].decode(errors="ignore")
+    tail = _encode(text[len(text) - half :])[-half:].decode(errors="ignore")
+    unit = "characters" if isinstance(text, str) else "bytes"
+    return f"{head}\n… {len(text):,} {unit}, {len(text) - len(head) - len(tail):,} left out …\n{tail}"
 
 
-def _unit(text: str | bytes) -> str:
-    return "characters" if isinstance(text, str) else "bytes"
-
-
-def _clean(text: str | bytes) -> str:
-    if isinstance(text, bytes):
-        return text.decode(errors="replace")
-    return text if text.isascii() else text.encode(errors="replace").decode()
+def _encode(text: str | bytes) -> bytes:
+    return text.encode(errors="replace") if isinstance(text, str) else text
