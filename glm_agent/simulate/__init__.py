@@ -1,11 +1,13 @@
 """The simulator: a GLM server on loopback that needs no key, and a scripted model without HTTP.
 
-    service   service_models          what the real service accepts, as data written from its documents
-    scenario  scenario_file           what the simulated model answers: the format, and reading it
-    conversation  templates           a request seen by a scenario: messages, calls, results
+    service  service_rules  service_messages  service_tools  service_models
+                                      what the real service accepts, as data written from its documents
+    scenario  scenario_base  scenario_faults  scenario_file
+                                      what the simulated model answers: the format, and reading it
+    conversation  templates  walk     a request seen by a scenario: messages, calls, results, its step
     play  directive                   request -> answer: from a scenario, from lines in the user's message
     answer  tokens  encode  faults    answer -> what is counted and cut, GLM's bytes, and what goes wrong with them
-    server  embedded                  the HTTP server, and one per scenario for ``Agent("simulate:…")``
+    app  server  embedded             the HTTP service, its thread, and one per scenario for ``Agent("simulate:…")``
     scripted                          ``ScriptedModel``: the ``Model`` protocol in the process
 
 Nothing here imports how our client spells a request: one mistake must not pass on both sides.

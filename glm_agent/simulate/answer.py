@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from glm_agent.messages import ToolCall
 from glm_agent.simulate.conversation import Conversation
 from glm_agent.simulate.json_values import array_in, object_in
-from glm_agent.simulate.scenario import Fault, Pace, Quirks, Settings, UsageFigures
+from glm_agent.simulate.scenario import Pace, Quirks, Settings, UsageFigures
+from glm_agent.simulate.scenario_faults import Fault
 from glm_agent.simulate.service_models import ModelFacts
 from glm_agent.simulate.tokens import count, cut
 

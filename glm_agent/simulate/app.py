@@ -23,7 +23,7 @@ from glm_agent.simulate.encode import Reply, to_bytes
 from glm_agent.simulate.encode import body as body_of
 from glm_agent.simulate.faults import End, Response, chosen, drawn, instead, refusal, streamed, whole
 from glm_agent.simulate.json_values import JsonObject, object_in
-from glm_agent.simulate.scenario import Fault
+from glm_agent.simulate.scenario_faults import Fault
 from glm_agent.simulate.service import authenticate, check
 from glm_agent.simulate.service_models import MODELS, SIMULATED, facts_of
 from glm_agent.simulate.service_rules import Refused

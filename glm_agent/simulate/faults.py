@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from glm_agent.simulate.encode import DONE, Reply, frame, frames, to_bytes
-from glm_agent.simulate.scenario import Fault, RandomFaults
+from glm_agent.simulate.scenario_faults import Fault, RandomFaults
 
 _EVENT_STREAM = "text/event-stream;charset=UTF-8"
 _JSON = "application/json; charset=UTF-8"
