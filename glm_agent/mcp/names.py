@@ -85,6 +85,8 @@ def _program(argv: Sequence[str]) -> str:
     at = 0
     while at < len(words) - 1:
         word = words[at]
+        if word in ("-c", "-e", "--eval") and at == 1:
+            return words[0]
         if word in _TAKES_VALUE:
             at += 2
         elif word in _VERBS or word.startswith("-") or _is_launcher(word) or re.match(r"[A-Z_]+=", word):

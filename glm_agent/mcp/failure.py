@@ -1,0 +1,117 @@
+"""What goes wrong with a server, and the sentence that says so. Pure; does not import ``mcp``.
+
+A sentence names the server, what happened, the exit code and the last words of its process, and what to do.
+Words of a server are cleaned before they are shown, and values of the configuration are taken out of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
+
+from glm_agent.errors import MCPServerError
+from glm_agent.mcp import sanitize
+from glm_agent.mcp.config import ServerConfig
+
+_SHOWN_LINES = 8
+_SHORTEST_SECRET = 6
+
+_PROGRAMS = {
+    "npx": "It comes with Node.js: https://nodejs.org",
+    "npm": "It comes with Node.js: https://nodejs.org",
+    "node": "Install Node.js: https://nodejs.org",
+    "uvx": "It comes with uv: pip install uv, or https://docs.astral.sh/uv",
+    "uv": "Install uv: pip install uv, or https://docs.astral.sh/uv",
+    "bunx": "It comes with Bun: https://bun.sh",
+    "bun": "Install Bun: https://bun.sh",
+    "pipx": "Install pipx: pip install pipx",
+    "deno": "Install Deno: https://deno.com",
+    "docker": "Install Docker: https://docs.docker.com/get-docker",
+    "podman": "Install Podman: https://podman.io",
+    "python": "Write python3, or the full path of an interpreter",
+}
+
+
+class Lost(Exception):
+    """The connection broke before the answer came."""
+
+    def __init__(self, reason: str, *, may_have_run: bool) -> None:
+        super().__init__(reason)
+        self.may_have_run = may_have_run
+        """Whether the server may have begun the call."""
+
+
+class SessionLost(Exception):
+    """The server no longer knows our session; the request was not looked at."""
+
+
+class Refused(Exception):
+    """The server answered with an error of the protocol, not of the tool."""
+
+
+class ServerDied(MCPServerError):
+    """A call was under way when the server, or the way to it, was lost."""
+
+    def __init__(self, message: str, *, server: str, may_have_run: bool) -> None:
+        super().__init__(message, server=server)
+        self.may_have_run = may_have_run
+        """Whether the call may have taken effect."""
+
+
+def missing_program(config: ServerConfig, error: OSError) -> str:
+    """Why the program could not be started, and how to get it."""
+    command = config.command
+    if config.cwd and error.filename == config.cwd:
+        return f"its folder {config.cwd!r} does not exist. Correct 'cwd'"
+    if isinstance(error, FileNotFoundError):
+        program = PurePath(command).stem.lower()
+        advice = _PROGRAMS.get(program, "Install it, or give its full path")
+        return f"the program {command!r} was not found. {advice}"
+    if isinstance(error, PermissionError):
+        return f"the program {command!r} may not be executed. Make it executable: chmod +x"
+    return f"the program {command!r} cannot be started: {error.strerror or error}"
+
+
+def sentence(
+    config: ServerConfig, what: str, *, returncode: int | None = None, words: Sequence[str] = (), advice: str = ""
+) -> str:
+    """``MCP server 'x' (uvx): it exited with code 3. Its last words: …``."""
+    said = f"MCP server {config.name!r} ({config.target}): {what}"
+    if returncode is not None:
+        said += f"; it {ending(returncode)}"
+    said = said if said.endswith((".", "!", "?")) else f"{said}."
+    last = [line for line in (shown(config, word) for word in words) if line][-_SHOWN_LINES:]
+    if last:
+        said += " Its last words:\n  " + "\n  ".join(last)
+    advice = advice or hint(words)
+    return f"{said}\n{advice}" if advice and last else f"{said} {advice}".strip()
+
+
+def ending(returncode: int) -> str:
+    """How a process ended, in words."""
+    return f"exited with code {returncode}" if returncode >= 0 else f"was ended by signal {-returncode}"
+
+
+def hint(words: Iterable[str]) -> str:
+    """What to do about the last words of a server, where they are known ones."""
+    text = "\n".join(words)
+    if module := re.search(r"No module named '?([\w.]+)", text):
+        return f"The Python module {module[1]!r} is missing where the server runs: install it there."
+    if re.search(r"cannot import name|ImportError", text) and "mcp" in text:
+        return "It may be older than its libraries: pin its version, or add the option --with 'mcp<2' to uvx."
+    if re.search(r"EADDRINUSE|address already in use", text, re.IGNORECASE):
+        return "Another program has its port: stop that one, or change the port."
+    if re.search(r"EAI_AGAIN|ENOTFOUND|Temporary failure in name resolution|dns error", text):
+        return "It could not reach the network, for instance to download its package: install it beforehand."
+    return ""
+
+
+def shown(config: ServerConfig, text: str) -> str:
+    """A server's words without control characters and without what the configuration keeps secret."""
+    text = sanitize.description(text, limit=500)
+    secrets = [*config.env.values(), *config.headers.values()]
+    secrets += [value.split(" ", 1)[-1] for value in config.headers.values()]
+    for secret in sorted({value for value in secrets if len(value) >= _SHORTEST_SECRET}, key=len, reverse=True):
+        text = text.replace(secret, "•••")
+    return text

@@ -1,0 +1,69 @@
+"""Bytes -> lines, in time linear in their size and with a cap. Pure; knows nothing of JSON.
+
+A line that is longer than the cap is not kept; its beginning and end are, so that the request it answers can
+still be found and failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+MAX_MESSAGE = 64 << 20
+"""Bytes of one message. A server's answer above this is an error of the call, not of the server."""
+
+_KEPT = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TooLong:
+    """What is left of a line that was longer than the cap."""
+
+    head: bytes
+    tail: bytes
+    size: int
+    """Bytes the line had."""
+
+
+@dataclass(slots=True)
+class Lines:
+    """Collects chunks and gives out the lines that are complete."""
+
+    limit: int = MAX_MESSAGE
+    _parts: list[bytes] = field(default_factory=list[bytes], init=False)
+    _size: int = field(default=0, init=False)
+    _head: bytes = field(default=b"", init=False)
+    _tail: bytes = field(default=b"", init=False)
+
+    def feed(self, chunk: bytes) -> Iterator[bytes | TooLong]:
+        """The lines that end in this chunk, without their line break."""
+        *ended, rest = chunk.split(b"\n")
+        for piece in ended:
+            self._add(piece)
+            yield self._take()
+        if rest:
+            self._add(rest)
+
+    def rest(self) -> bytes:
+        """What came after the last line break, for the end of the stream."""
+        line = self._take()
+        return line if isinstance(line, bytes) else line.head
+
+    def _add(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size <= self.limit:
+            self._parts.append(piece)
+            return
+        if self._parts:
+            self._head = b"".join(self._parts)[:_KEPT]
+            self._parts.clear()
+        self._head = self._head or piece[:_KEPT]
+        self._tail = (self._tail + piece)[-_KEPT:]
+
+    def _take(self) -> bytes | TooLong:
+        line: bytes | TooLong = b"".join(self._parts)
+        if self._size > self.limit:
+            line = TooLong(head=self._head, tail=self._tail, size=self._size)
+        self._parts.clear()
+        self._size, self._head, self._tail = 0, b"", b""
+        return line

@@ -1,0 +1,123 @@
+"""MCP over HTTP: the SDK's streamable transport, on a client where a failed request costs that request only.
+
+The SDK ends the whole session, and cancels the task that opened it, when one POST is refused. Here every
+failure of a POST becomes a JSON-RPC error that answers it. Delete that when mcp does the same (issue 3560).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+from mcp.client.streamable_http import streamable_http_client
+from mcp.types import INTERNAL_ERROR, JSONRPCError, jsonrpc_message_adapter
+
+from glm_agent.mcp import sanitize
+from glm_agent.mcp.framing import MAX_MESSAGE
+
+NOT_SENT = -32051
+LOST = -32052
+SESSION_LOST = -32053
+"""Codes of our own for what happened below JSON-RPC: never sent, perhaps sent, the session is not known."""
+
+_SSE_ONLY = frozenset({400, 404, 405, 406, 410, 415, 422, 501})
+"""Statuses with which a server that knows only the older transport turns a POST away."""
+
+_UNSENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+)
+
+
+class HttpClient(httpx2.AsyncClient):
+    """An HTTP client for one MCP server."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        # No limit on reading: a call has its own, and a quiet stream is not a broken one.
+        super().__init__(headers=dict(headers), timeout=httpx2.Timeout(30.0, read=None))
+        self.refused_status: int | None = None
+        """The status of the last POST that was turned away."""
+
+    @property
+    def suggests_sse(self) -> bool:
+        """Whether the server may know only the older transport."""
+        return self.refused_status in _SSE_ONLY
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        """Send it; for a POST every failure is a response."""
+        if request.method != "POST":
+            return await super().send(request, **options)
+        try:
+            response = await super().send(request, **options)
+            return await self._settled(response)
+        except httpx2.TransportError as error:
+            said = f"{type(error).__name__}: {error}".rstrip(": ")
+            code = NOT_SENT if isinstance(error, _UNSENT) else LOST
+            return _answer(request, 503, code, f"{_host(request)} cannot be reached ({said})")
+
+    async def _settled(self, response: httpx2.Response) -> httpx2.Response:
+        """The response with its failures as JSON-RPC errors, and JSON read within the cap."""
+        request, status = response.request, response.status_code
+        is_json = response.headers.get("content-type", "").lower().startswith("application/json")
+        if not response.is_error:
+            return await _bounded(response) if is_json else response
+        body = (await _bounded(response)).content
+        self.refused_status = status
+        if "mcp-session-id" in request.headers and (status == 404 or (status == 400 and b"ession" in body)):
+            return _answer(request, status, SESSION_LOST, "the server does not know the session")
+        if is_json and _is_error(body):
+            return httpx2.Response(status, headers={"content-type": "application/json"}, content=body, request=request)
+        return _answer(request, status, INTERNAL_ERROR, _status_sentence(response, body))
+
+
+@asynccontextmanager
+async def streamable(client: HttpClient, url: str) -> AsyncGenerator[Any]:
+    """The SDK's streams to a streamable HTTP server."""
+    async with streamable_http_client(url, http_client=client, max_sse_event_size=MAX_MESSAGE) as streams:
+        yield streams
+
+
+async def _bounded(response: httpx2.Response) -> httpx2.Response:
+    """The response with its body read, up to the cap."""
+    body = bytearray()
+    try:
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > MAX_MESSAGE:
+                said = f"the answer has more than {MAX_MESSAGE:,} bytes, which is the limit"
+                return _answer(response.request, 502, INTERNAL_ERROR, said)
+    finally:
+        await response.aclose()
+    headers = [(k, v) for k, v in response.headers.items() if k not in ("content-encoding", "content-length")]
+    return httpx2.Response(response.status_code, headers=headers, content=bytes(body), request=response.request)
+
+
+def _answer(request: httpx2.Request, status: int, code: int, message: str) -> httpx2.Response:
+    body = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}
+    return httpx2.Response(status, json=body, request=request)
+
+
+def _is_error(body: bytes) -> bool:
+    try:
+        return isinstance(jsonrpc_message_adapter.validate_json(body, by_name=False), JSONRPCError)
+    except ValueError:
+        return False
+
+
+def _status_sentence(response: httpx2.Response, body: bytes) -> str:
+    said = f"HTTP {response.status_code} {response.reason_phrase}".strip()
+    if response.status_code in (401, 403):
+        return f"{said}: put a valid key into 'headers', such as Authorization: Bearer …"
+    is_text = response.headers.get("content-type", "").lower().startswith(("text/plain", "application/json"))
+    excerpt = sanitize.description(body[:800].decode("utf-8", "replace"), limit=200) if is_text else ""
+    return f"{said}: {excerpt}" if excerpt else said
+
+
+def _host(request: httpx2.Request) -> str:
+    """The address without anything that may be secret."""
+    return str(request.url.copy_with(userinfo=b"", query=None, fragment=None))

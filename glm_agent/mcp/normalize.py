@@ -1,0 +1,228 @@
+"""What servers send -> what the SDK accepts. Pure: JSON values in, JSON values out.
+
+The SDK checks every message against the letter of the protocol, and one malformed tool then costs all tools
+of its server, one odd content block the whole result. Here a fault costs the thing that has it. Whether a
+repaired message passes is asked of the ``is_valid`` that the caller gives, so this module knows no models.
+
+``outputSchema`` is hidden: the SDK's check of results against it is fatal, cannot be turned off, and runs
+patterns of the server's choosing on the event loop. Delete that when mcp lets a client choose.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, cast
+
+from glm_agent.mcp.framing import TooLong
+from glm_agent.mcp.sanitize import without_surrogates
+from glm_agent.messages import JsonObject
+
+IsValid = Callable[[JsonObject], bool]
+"""Whether the SDK would accept this as the result of the request it answers."""
+
+_BLOCKS = {
+    "text": ("text",),
+    "image": ("data", "mimeType"),
+    "audio": ("data", "mimeType"),
+    "resource_link": ("uri",),
+    "resource": (),
+}
+"""Content types and the strings that each cannot do without."""
+
+_RESULT_KEYS = frozenset({"tools", "nextCursor", "resultType", "_meta", "ttlMs", "cacheScope"})
+
+
+def repair_result(method: str, result: JsonObject, *, is_modern: bool, is_valid: IsValid) -> list[str]:
+    """Repair the result of a request in place; returns a sentence for each thing that was lost.
+
+    ``is_modern`` is protocol 2026-07-28 and later, where every result says what type it has.
+    """
+    if is_modern:
+        result["resultType"] = result.get("resultType") or "complete"
+    match method:
+        case "tools/list":
+            return _repair_listing(result, is_valid)
+        case "tools/call" if result.get("resultType") != "input_required":
+            return _repair_call(result, is_valid)
+        case "initialize":
+            _repair_initialize(result)
+        case _:
+            pass
+    return []
+
+
+def repair_messages(data: object) -> list[JsonObject]:
+    """What was meant by a line that is JSON but no JSON-RPC message: a batch, a bare error text, a null result."""
+    items = cast("list[object]", data) if isinstance(data, list) else [data]
+    messages = [cast(JsonObject, item) for item in items if isinstance(item, dict)]
+    return [_repair_message(without_surrogates(message)) for message in messages]
+
+
+def answered_id(line: TooLong) -> str | int | None:
+    """The id of the request that an over-long message answers; None when it cannot be seen."""
+    at_start = re.match(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d+|"[^"\\]*")\s*,', line.head)
+    at_end = re.search(rb',\s*"id"\s*:\s*(\d+|"[^"\\]*")\s*\}\s*$', line.tail)
+    found = at_start or at_end
+    return cast("str | int", json.loads(found[1])) if found else None
+
+
+# -- tools/list ---------------------------------------------------------------------------------------
+
+
+def _repair_listing(result: JsonObject, is_valid: IsValid) -> list[str]:
+    notes: list[str] = []
+    listed = result.get("tools")
+    tools = cast("list[object]", listed) if isinstance(listed, list) else []
+    result["tools"] = kept = [tool for tool in (_repair_tool(item, notes) for item in tools) if tool is not None]
+    cursor = result.get("nextCursor")
+    if not (isinstance(cursor, str) and cursor):
+        # An empty cursor is an end for everybody but a reader that asks for "the page after nothing".
+        result.pop("nextCursor", None)
+    if not is_valid(result):
+        _keep_valid(result, kept, is_valid, notes)
+    return notes
+
+
+def _repair_tool(item: object, notes: list[str]) -> JsonObject | None:
+    if not isinstance(item, dict):
+        notes.append(f"an entry of its tool list is no object: {_excerpt(item)}")
+        return None
+    tool = cast(JsonObject, item)
+    name = tool.get("name")
+    if not isinstance(name, str) or not name.strip():
+        notes.append(f"a tool without a name was left out: {_excerpt(tool)}")
+        return None
+    tool.pop("outputSchema", None)
+    tool["inputSchema"] = _object_schema(tool.get("inputSchema", tool.get("input_schema")))
+    return tool
+
+
+def _object_schema(schema: object) -> JsonObject:
+    """The schema with an object at its root: arguments are an object, whatever the server forgot to say."""
+    if not isinstance(schema, dict):
+        return {"type": "object"}
+    known = cast(JsonObject, schema)
+    kind = known.get("type", "object")
+    if kind != "object" and not (isinstance(kind, list) and "object" in kind):
+        return {"type": "object"}
+    known["type"] = "object"
+    if not isinstance(known.get("properties", {}), dict):
+        del known["properties"]
+    return known
+
+
+def _keep_valid(result: JsonObject, tools: list[JsonObject], is_valid: IsValid, notes: list[str]) -> None:
+    """Find what is refused: a field beside the tools, a field of a tool, or a tool."""
+    for key in [key for key in result if key not in _RESULT_KEYS or key in ("_meta", "ttlMs", "cacheScope")]:
+        if not is_valid({**result, "tools": []}):
+            del result[key]
+    kept: list[JsonObject] = []
+    for tool in tools:
+        for candidate in (tool, _bare(tool)):
+            if is_valid({**result, "tools": [candidate]}):
+                kept.append(candidate)
+                break
+        else:
+            notes.append(f"the tool {tool['name']!r} is malformed and was left out")
+    result["tools"] = kept
+
+
+def _bare(tool: JsonObject) -> JsonObject:
+    described = {"description": tool["description"]} if isinstance(tool.get("description"), str) else {}
+    return {"name": tool["name"], "inputSchema": tool["inputSchema"], **described}
+
+
+# -- tools/call ---------------------------------------------------------------------------------------
+
+
+def _repair_call(result: JsonObject, is_valid: IsValid) -> list[str]:
+    result["content"] = [_repair_block(block) for block in _blocks(result.get("content"))]
+    if not isinstance(result.get("isError", False), bool):
+        result["isError"] = str(result["isError"]).lower() not in ("", "none", "0", "false")
+    if is_valid(result):
+        return []
+    structured = result.pop("structuredContent", None)
+    if structured is not None and not result["content"]:
+        result["content"] = [_text(structured)]
+    for key in [key for key in result if key not in ("content", "isError", "resultType")]:
+        if not is_valid(result):
+            del result[key]
+    if not is_valid(result):
+        envelope = {key: value for key, value in result.items() if key != "content"}
+        result["content"] = [
+            block if is_valid({**envelope, "content": [block]}) else _text(block) for block in result["content"]
+        ]
+    return []
+
+
+def _blocks(content: object) -> list[object]:
+    if content is None:
+        return []
+    return cast("list[object]", content) if isinstance(content, list) else [content]
+
+
+def _repair_block(item: object) -> JsonObject:
+    """The block, or a text that shows what came instead of one."""
+    if not isinstance(item, dict):
+        return _text(item)
+    block = cast(JsonObject, item)
+    kind = block.get("type")
+    if kind == "resource_link" and isinstance(block.get("uri"), str):
+        block["name"] = str(block.get("name") or block["uri"])
+    required = _BLOCKS.get(kind) if isinstance(kind, str) else None
+    if required is None or not all(isinstance(block.get(key), str) for key in required):
+        return _text(block)
+    return block
+
+
+def _text(value: object) -> JsonObject:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return {"type": "text", "text": text}
+
+
+# -- the rest -----------------------------------------------------------------------------------------
+
+
+def _repair_initialize(result: JsonObject) -> None:
+    if not isinstance(result.get("capabilities"), dict):
+        result["capabilities"] = {}
+    info = result.get("serverInfo")
+    known: JsonObject = cast(JsonObject, info) if isinstance(info, dict) else {}
+    result["serverInfo"] = {
+        **known,
+        "name": str(known.get("name") or "unnamed"),
+        "version": str(known.get("version") or "unknown"),
+    }
+    if not isinstance(result.get("instructions", ""), str):
+        del result["instructions"]
+
+
+def _repair_message(message: JsonObject) -> JsonObject:
+    repaired: JsonObject = {**message, "jsonrpc": "2.0"}
+    if (error := repaired.get("error")) is not None:
+        repaired["error"] = _error(error)
+        repaired.pop("result", None)
+        return repaired
+    repaired.pop("error", None)
+    if "result" in repaired and not isinstance(repaired["result"], dict):
+        result = repaired["result"]
+        repaired["result"] = {} if result is None else {"content": result}
+    return repaired
+
+
+def _error(error: object) -> JsonObject:
+    known: JsonObject = cast(JsonObject, error) if isinstance(error, dict) else {"message": error}
+    code = known.get("code")
+    message = known.get("message") or known
+    return {
+        "code": code if isinstance(code, int) else -32603,
+        "message": message if isinstance(message, str) else json.dumps(message, ensure_ascii=False, default=str),
+        **({"data": known["data"]} if "data" in known else {}),
+    }
+
+
+def _excerpt(value: object) -> str:
+    text: Any = json.dumps(value, ensure_ascii=False, default=str)
+    return f"{text[:80]}…" if len(text) > 80 else str(text)

@@ -1,0 +1,216 @@
+"""One server as its users see it: started when it is needed, started again when it has died.
+
+    ServerConnection(config)   tools()  call(name, arguments)  aclose()
+
+States: idle -> starting -> ready -> idle | failed. After a failure the next use starts the server again, at
+once the first time, then after growing waits, during which uses fail fast with the last error. A call that
+takes too long is cancelled and never ends the server.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import anyio
+import anyio.lowlevel
+
+from glm_agent.errors import MCPServerError
+from glm_agent.mcp.callbacks import Progress
+from glm_agent.mcp.config import ServerConfig
+from glm_agent.mcp.failure import Lost, Refused, ServerDied, SessionLost, sentence, shown
+from glm_agent.mcp.owner import Owner
+from glm_agent.messages import Event, Notice
+
+if TYPE_CHECKING:
+    from mcp.types import CallToolResult, Tool
+
+    from glm_agent.mcp.link import Link
+
+State = Literal["idle", "starting", "ready", "failed"]
+
+MAX_WAIT_SECONDS = 60.0
+_LAST_WORDS_SECONDS = 5.0
+_SHORT_LIFE_SECONDS = 10.0
+
+
+class ToolTimeout(Exception):
+    """The server did not answer a call in time; the call was cancelled, the server still runs."""
+
+
+def _ignore(event: Event) -> None:
+    pass
+
+
+class ServerConnection:
+    """A server, for any number of callers on any event loop; each loop has an opening of its own."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        *,
+        on_event: Callable[[Event], None] = _ignore,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.config = config
+        self.state: State = "idle"
+        self._on_event = on_event
+        self._clock = clock
+        self._owners: dict[anyio.lowlevel.EventLoopToken, Owner] = {}
+        self._is_legacy = False
+        self._failures = 0
+        self._ready_at = 0.0
+        self._not_before = 0.0
+        self._last_error: MCPServerError | None = None
+
+    async def start(self) -> None:
+        """Start the server, if it is not running. Raises ``MCPServerError``."""
+        await self._ready()
+
+    async def tools(self) -> tuple[Tool, ...]:
+        """What the server offers and the configuration allows. Starts it; raises ``MCPServerError``."""
+        for is_last in (False, True):
+            owner, link = await self._ready()
+            try:
+                with anyio.fail_after(self.config.startup_timeout_seconds):
+                    return await link.tools()
+            except TimeoutError:
+                raise self._error("it did not list its tools in time") from None
+            except Refused as error:
+                raise self._error(str(error)) from None
+            except (Lost, SessionLost) as error:
+                await self._ended(owner)
+                if is_last:
+                    raise self._error(str(error)) from None
+        raise AssertionError("the last round returns or raises")
+
+    async def call(
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        *,
+        timeout_seconds: float | None = None,
+        progress: Progress | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> CallToolResult:
+        """Run one tool under the server's own name for it. Cancelling the caller cancels the call on the server.
+
+        Raises:
+            ToolTimeout: No answer in time.
+            Refused: The server turned the call away.
+            ServerDied: The server died, and whether it may have run the call.
+            MCPServerError: The server cannot be started.
+        """
+        seconds = timeout_seconds or self.config.timeout_seconds
+        for is_last in (False, True):
+            owner, link = await self._ready()
+            try:
+                with anyio.fail_after(seconds):
+                    result = await link.call(name, arguments, progress=progress, meta=meta or {})
+                self._failures = 0
+                return result
+            except TimeoutError:
+                self._after_timeout(owner)
+                raise ToolTimeout(f"no answer within {seconds:g} s") from None
+            except SessionLost as error:
+                # The server did not look at the request: nothing has run.
+                await owner.stop()
+                if is_last:
+                    raise self._died(owner, Lost(str(error), may_have_run=False)) from None
+            except Lost as error:
+                await self._ended(owner)
+                if is_last or error.may_have_run or not owner.done.is_set():
+                    raise self._died(owner, error) from None
+        raise AssertionError("the last round returns or raises")
+
+    async def aclose(self) -> None:
+        """Stop the server; the next use starts it again. Any task may close, in any order."""
+        owner = self._owners.get(anyio.lowlevel.current_token())
+        if owner is not None:
+            await owner.stop()
+        self._last_error, self._failures, self._not_before = None, 0, 0.0
+
+    # -- the opening behind it ------------------------------------------------------------------------
+
+    async def _ready(self) -> tuple[Owner, Link]:
+        """The opening of this event loop, when it can be used."""
+        token = anyio.lowlevel.current_token()
+        owner = self._owners.get(token)
+        if owner is not None and (owner.is_stopping or (owner.link is not None and owner.link.over.is_set())):
+            await owner.done.wait()
+            owner = self._owners.get(token)
+        if owner is None:
+            owner = self._open(token)
+        await owner.ready.wait()
+        if owner.link is None:
+            raise self._again(owner.error) if owner.error else self._error("it was closed while it started")
+        return owner, owner.link
+
+    def _open(self, token: anyio.lowlevel.EventLoopToken) -> Owner:
+        wait = self._not_before - self._clock()
+        if wait > 0 and self._last_error is not None:
+            raise self._again(self._last_error, f" It is not started again for {wait:.0f} s.")
+        owner = Owner(
+            config=self.config,
+            note=self._warn,
+            on_change=lambda owner: self._changed(token, owner),
+            is_legacy=self._is_legacy,
+        )
+        self._owners[token] = owner
+        self.state = "starting"
+        owner.start()
+        return owner
+
+    def _changed(self, token: anyio.lowlevel.EventLoopToken, owner: Owner) -> None:
+        """Keep the books when an opening has become ready or has ended."""
+        if not owner.done.is_set():
+            self.state = "ready"
+            self._ready_at = self._clock()
+            self._is_legacy = owner.link is not None and not owner.link.is_modern
+            return
+        if self._owners.get(token) is owner:
+            del self._owners[token]
+        self.state = "idle" if owner.error is None else "failed"
+        if owner.error is not None:
+            self._count(owner, owner.error)
+
+    def _count(self, owner: Owner, error: MCPServerError) -> None:
+        """One failure more; the first is free, each further one in a row doubles the wait."""
+        if owner.link is not None and self._clock() - self._ready_at > _SHORT_LIFE_SECONDS:
+            self._failures = 0
+        self._failures += 1
+        wait = 0.0 if self._failures == 1 else min(2.0 ** (self._failures - 2), MAX_WAIT_SECONDS)
+        self._not_before = self._clock() + wait
+        self._last_error = error
+        if owner.link is not None:
+            self._on_event(Notice(text=str(error), level="warning", source=f"mcp:{self.config.name}"))
+
+    async def _ended(self, owner: Owner) -> None:
+        """Wait until a lost connection is cleared away, so that its exit code and last words are known."""
+        if owner.link is not None and owner.link.over.is_set():
+            with anyio.move_on_after(_LAST_WORDS_SECONDS):
+                await owner.done.wait()
+
+    def _after_timeout(self, owner: Owner) -> None:
+        """A process that has ended while a descendant holds its pipes would let every call run out of time."""
+        if owner.process is not None and owner.process.process.returncode is not None and owner.link is not None:
+            owner.link.over.set()
+
+    def _died(self, owner: Owner, error: Lost) -> ServerDied:
+        said = str(owner.error) if owner.error else self._sentence(str(error))
+        return ServerDied(said, server=self.config.name, may_have_run=error.may_have_run)
+
+    def _again(self, error: MCPServerError, more: str = "") -> MCPServerError:
+        """The same error as a new one: one object raised in many tasks would collect their tracebacks."""
+        return MCPServerError(f"{error}{more}", server=self.config.name)
+
+    def _error(self, what: str) -> MCPServerError:
+        return MCPServerError(self._sentence(what), server=self.config.name)
+
+    def _sentence(self, what: str) -> str:
+        return sentence(self.config, shown(self.config, what))
+
+    def _warn(self, said: str) -> None:
+        text = self._sentence(said)
+        self._on_event(Notice(text=text, level="warning", source=f"mcp:{self.config.name}"))
