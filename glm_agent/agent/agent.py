@@ -162,9 +162,26 @@ class Agent:
         """
         return await self._run(None, session=session, deps=deps, observers=observers, decisions=decisions)
 
-    def run_sync(self, prompt: str | None = None, **arguments: Any) -> TurnResult:
+    def run_sync(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[Message] | None = None,
+        session: str | None = None,
+        deps: Any = None,
+        attachments: Sequence[Attachment] = (),
+        observers: Sequence[Observer] = (),
+    ) -> TurnResult:
         """``run`` for code without an event loop, and for notebooks, where one is running already."""
-        return self._blocking.call(self.run, prompt, **arguments)
+        return self._blocking.call(
+            self.run,
+            prompt,
+            messages=messages,
+            session=session,
+            deps=deps,
+            attachments=attachments,
+            observers=observers,
+        )
 
     def stream(
         self,
