@@ -49,16 +49,21 @@ def parse_arguments(text: str, validator: ArgumentsValidator, *, can_repair: boo
 
 
 def _tree(text: str, validator: ArgumentsValidator, *, can_repair: bool) -> Any:
-    text = text.strip().removeprefix("\ufeff")
+    text = text.removeprefix("\ufeff")
     try:
-        tree = from_json(text or b"{}")
+        tree = _read(text) if text.strip() else None
         # The whole object, once more wrapped as a string.
-        tree = from_json(tree) if isinstance(tree, str) and tree.lstrip()[:1] == "{" else tree
+        tree = _read(tree) if isinstance(tree, str) and tree.lstrip()[:1] == "{" else tree
     except ValueError as error:
         if not can_repair:
             _refuse(text, validator, str(error))
         tree = _repaired(text, validator, error)
     return {} if tree is None else tree
+
+
+def _read(text: str) -> Any:
+    # As bytes, since a lone surrogate in a string is a TypeError for pydantic and no ValueError.
+    return from_json(text.encode(errors="surrogatepass"))
 
 
 def _repaired(text: str, validator: ArgumentsValidator, error: ValueError) -> Any:
@@ -115,7 +120,7 @@ def _undo(problem: str, value: Any) -> Any:
         return str(value)
     if problem in _CONTAINER_WANTED and isinstance(value, str):
         try:
-            inner: Any = from_json(value)
+            inner = _read(value)
         except ValueError:
             return None
         return inner if is_object(inner) or is_array(inner) else None
