@@ -58,7 +58,7 @@ class HttpClient(httpx2.AsyncClient):
         except httpx2.TransportError as error:
             said = f"{type(error).__name__}: {error}".rstrip(": ")
             code = NOT_SENT if isinstance(error, _UNSENT) else LOST
-            return _answer(request, 503, code, f"{_host(request)} cannot be reached ({said})")
+            return _answer(request, 503, code, f"it cannot be reached ({said})")
 
     async def _settled(self, response: httpx2.Response) -> httpx2.Response:
         """The response with its failures as JSON-RPC errors, and JSON read within the cap."""
@@ -116,8 +116,3 @@ def _status_sentence(response: httpx2.Response, body: bytes) -> str:
     is_text = response.headers.get("content-type", "").lower().startswith(("text/plain", "application/json"))
     excerpt = sanitize.description(body[:800].decode("utf-8", "replace"), limit=200) if is_text else ""
     return f"{said}: {excerpt}" if excerpt else said
-
-
-def _host(request: httpx2.Request) -> str:
-    """The address without anything that may be secret."""
-    return str(request.url.copy_with(userinfo=b"", query=None, fragment=None))

@@ -22,7 +22,6 @@ from mcp.types import (
     INVALID_REQUEST,
     CallToolResult,
     Implementation,
-    LoggingMessageNotificationParams,
     Tool,
     ToolListChangedNotification,
 )
@@ -72,14 +71,13 @@ class Link:
         """Whether protocol 2026-07-28 or later is spoken: no sessions, no handshake."""
         return self.client.protocol_version >= MODERN
 
-    async def open(self, stack: AsyncExitStack, config: ServerConfig, server: Any, *, is_legacy: bool) -> Link:
+    async def open(self, stack: AsyncExitStack, server: Any, *, is_legacy: bool) -> Link:
         """Begin the session; the stack ends it. Raises ``Lost`` or ``Refused``."""
         client = Client(
             server,
             mode="legacy" if is_legacy else "auto",
             client_info=Implementation(name="glm-agent", version=installed_version("glm-agent")),
             message_handler=self._heard,
-            logging_callback=partial(_log, config.name),
         )
         with self._translated():
             self._client = await stack.enter_async_context(client)
@@ -153,7 +151,7 @@ async def connect(
     logging.getLogger("mcp").addHandler(_QUIET)
     async with AsyncExitStack() as stack:
         if config.transport == "memory":
-            yield await Link(note).open(stack, config, config.instance, is_legacy=is_legacy)
+            yield await Link(note).open(stack, config.instance, is_legacy=is_legacy)
         elif process is not None:
             yield await _linked(stack, config, speak(process), note, is_legacy=is_legacy)
         else:
@@ -180,7 +178,7 @@ async def _over_http(
 
 async def _linked(stack: AsyncExitStack, config: ServerConfig, transport: Any, note: Note, *, is_legacy: bool) -> Link:
     link = Link(note)
-    return await link.open(stack, config, Repaired(transport, link.over, note), is_legacy=is_legacy)
+    return await link.open(stack, Repaired(transport, link.over, note, partial(_log, config.name)), is_legacy=is_legacy)
 
 
 def _first(error: BaseException) -> BaseException:
@@ -212,6 +210,9 @@ def _translation(error: BaseException, is_over: bool) -> Exception:
             return Refused(f"{type(error).__name__}: {error}")
 
 
-async def _log(server: str, params: LoggingMessageNotificationParams) -> None:
-    level = _LEVELS.get(params.level, logging.INFO)
-    logging.getLogger(f"glm_agent.mcp.{server}").log(level, "%s", sanitize.description(str(params.data)))
+def _log(server: str, params: Mapping[str, Any]) -> None:
+    """A line of a server's log, in ours."""
+    level = _LEVELS.get(str(params.get("level")), logging.INFO)
+    logger = logging.getLogger(f"glm_agent.mcp.{server}")
+    if logger.isEnabledFor(level):
+        logger.log(level, "%s", sanitize.description(str(params.get("data", ""))))

@@ -108,8 +108,9 @@ def _object_schema(schema: object) -> JsonObject:
     if kind != "object" and not (isinstance(kind, list) and "object" in kind):
         return {"type": "object"}
     known["type"] = "object"
-    if not isinstance(known.get("properties", {}), dict):
-        del known["properties"]
+    for key, wanted in (("properties", dict), ("required", list)):
+        if not isinstance(known.get(key, wanted()), wanted):
+            del known[key]
     return known
 
 
@@ -150,11 +151,17 @@ def _repair_call(result: JsonObject, is_valid: IsValid) -> list[str]:
         if not is_valid(result):
             del result[key]
     if not is_valid(result):
-        envelope = {key: value for key, value in result.items() if key != "content"}
-        result["content"] = [
-            block if is_valid({**envelope, "content": [block]}) else _text(block) for block in result["content"]
-        ]
+        result["content"] = [_valid_block(block, result, is_valid) for block in result["content"]]
     return []
+
+
+def _valid_block(block: JsonObject, result: JsonObject, is_valid: IsValid) -> JsonObject:
+    """The block, or what it cannot do without, or a text that shows it."""
+    bare = {key: block[key] for key in ("type", "name", "resource", *_BLOCKS[block["type"]]) if key in block}
+    for candidate in (block, bare):
+        if is_valid({**result, "content": [candidate]}):
+            return candidate
+    return _text(block)
 
 
 def _blocks(content: object) -> list[object]:

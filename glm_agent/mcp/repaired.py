@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 from mcp.shared.message import SessionMessage
-from mcp.types import JSONRPCError, JSONRPCRequest, JSONRPCResponse, methods
+from mcp.types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse, methods
 from pydantic import ValidationError
 
 from glm_agent.mcp import normalize
@@ -29,6 +30,8 @@ class Repaired:
     inner: AbstractAsyncContextManager[Any]
     over: anyio.Event
     note: Note
+    on_log: Callable[[dict[str, Any]], None]
+    """Takes what the server writes to its log."""
     sent: dict[str, str] = field(default_factory=dict[str, str])
     """The method of each open request, by its id as text: some servers answer 1 with "1"."""
     version: str = _OLDEST_CHECKED
@@ -48,6 +51,15 @@ class Repaired:
             self.version = str(meta.get(_PROTOCOL_VERSION, self.version))
             if message.method == "initialize":
                 self.version = _OLDEST_CHECKED
+
+    def is_taken(self, item: SessionMessage | Exception) -> bool:
+        """Whether the message ends here. The SDK starts a task for each line of a server's log; some log a lot."""
+        if not isinstance(item, SessionMessage) or not isinstance(item.message, JSONRPCNotification):
+            return False
+        if item.message.method != "notifications/message":
+            return False
+        self.on_log(item.message.params or {})
+        return True
 
     def received(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
         if isinstance(item, SessionMessage) and isinstance(item.message, (JSONRPCResponse, JSONRPCError)):
@@ -85,7 +97,10 @@ class _Reader:
 
     async def receive(self) -> SessionMessage | Exception:
         try:
-            return self.repaired.received(await self.inner.receive())
+            while True:
+                item = await self.inner.receive()
+                if not self.repaired.is_taken(item):
+                    return self.repaired.received(item)
         except (anyio.EndOfStream, anyio.ClosedResourceError):
             self.repaired.over.set()
             raise

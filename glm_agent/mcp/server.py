@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
@@ -41,6 +42,10 @@ class ToolTimeout(Exception):
 
 def _ignore(event: Event) -> None:
     pass
+
+
+def _matches(name: str, globs: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, glob) for glob in globs)
 
 
 class ServerConnection:
@@ -74,7 +79,7 @@ class ServerConnection:
             owner, link = await self._ready()
             try:
                 with anyio.fail_after(self.config.startup_timeout_seconds):
-                    return await link.tools()
+                    return self._allowed(await link.tools())
             except TimeoutError:
                 raise self._error("it did not list its tools in time") from None
             except Refused as error:
@@ -124,12 +129,23 @@ class ServerConnection:
                     raise self._died(owner, error) from None
         raise AssertionError("the last round returns or raises")
 
+    def begin_close(self) -> None:
+        """Tell the server's task to end it; needs no ``await``, so that a cancelled caller can say it too."""
+        owner = self._owners.get(anyio.lowlevel.current_token())
+        if owner is not None:
+            owner.end()
+
     async def aclose(self) -> None:
         """Stop the server; the next use starts it again. Any task may close, in any order."""
         owner = self._owners.get(anyio.lowlevel.current_token())
         if owner is not None:
             await owner.stop()
         self._last_error, self._failures, self._not_before = None, 0, 0.0
+
+    def _allowed(self, tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
+        """The tools that pass the configuration's globs."""
+        allow, deny = self.config.allow or ("*",), self.config.deny
+        return tuple(tool for tool in tools if _matches(tool.name, allow) and not _matches(tool.name, deny))
 
     # -- the opening behind it ------------------------------------------------------------------------
 

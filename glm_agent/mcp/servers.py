@@ -1,0 +1,121 @@
+"""Several servers as one list of tools: started side by side, closed in any order.
+
+A server that cannot start fails the start of a run, since an agent that silently lacks its tools does
+something else than it was asked to; one that its configuration calls ``optional`` only gives a notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+
+import anyio
+
+from glm_agent.errors import MCPServerError
+from glm_agent.mcp.config import ServerConfig
+from glm_agent.mcp.server import ServerConnection
+from glm_agent.mcp.sources import read_servers
+from glm_agent.mcp.tools import MCPTool, offer
+from glm_agent.messages import Event, Notice
+
+
+def _ignore(event: Event) -> None:
+    pass
+
+
+class MCPServers:
+    """The servers of an agent. Nothing is started before the tools are asked for."""
+
+    def __init__(
+        self,
+        configs: Iterable[ServerConfig],
+        *,
+        warnings: Iterable[str] = (),
+        on_event: Callable[[Event], None] = _ignore,
+    ) -> None:
+        self._on_event = on_event
+        self._warnings = tuple(warnings)
+        self.connections = tuple(
+            ServerConnection(config, on_event=self._emit) for config in configs if not config.is_disabled
+        )
+
+    @classmethod
+    def read(
+        cls,
+        sources: Iterable[object],
+        *,
+        environ: Mapping[str, str] | None = None,
+        folder: str | Path | None = None,
+        on_event: Callable[[Event], None] = _ignore,
+    ) -> MCPServers:
+        """The servers that files, commands, addresses, dicts and objects name. Raises ``ConfigurationError``."""
+        configs, warnings = read_servers(sources, environ=environ, folder=folder)
+        return cls(configs, warnings=warnings, on_event=on_event)
+
+    def watch(self, on_event: Callable[[Event], None]) -> None:
+        """Send notices there from now on."""
+        self._on_event = on_event
+
+    async def tools(self) -> tuple[MCPTool, ...]:
+        """The tools of all servers, in the order of the configuration; starts what is not running.
+
+        Raises ``MCPServerError`` when a server that is not optional cannot start. The others keep running.
+        """
+        for warning in self._warnings:
+            self._emit(Notice(text=warning, level="warning", source="mcp"))
+        self._warnings = ()
+        found: dict[ServerConnection, tuple[MCPTool, ...]] = {}
+        failed: dict[ServerConnection, MCPServerError] = {}
+
+        async def ask(connection: ServerConnection) -> None:
+            try:
+                found[connection] = offer(connection, await connection.tools())
+            except MCPServerError as error:
+                failed[connection] = error
+
+        async with anyio.create_task_group() as tasks:
+            for connection in self.connections:
+                tasks.start_soon(ask, connection)
+        self._judge(failed)
+        return self._merged(found)
+
+    async def aclose(self) -> None:
+        """Stop all servers, side by side; the next use starts them again."""
+        for connection in self.connections:
+            connection.begin_close()
+        async with anyio.create_task_group() as tasks:
+            for connection in self.connections:
+                tasks.start_soon(connection.aclose)
+
+    async def __aenter__(self) -> MCPServers:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _emit(self, event: Event) -> None:
+        self._on_event(event)
+
+    def _judge(self, failed: Mapping[ServerConnection, MCPServerError]) -> None:
+        for connection, error in failed.items():
+            if connection.config.is_optional:
+                source = f"mcp:{connection.config.name}"
+                self._emit(Notice(text=f"going on without it: {error}", level="warning", source=source))
+        needed = [error for connection, error in failed.items() if not connection.config.is_optional]
+        if needed:
+            raise MCPServerError("\n".join(str(error) for error in needed), server=needed[0].server)
+
+    def _merged(self, found: Mapping[ServerConnection, tuple[MCPTool, ...]]) -> tuple[MCPTool, ...]:
+        """All tools; one whose name an earlier server has gets another one."""
+        merged: list[MCPTool] = []
+        taken = set[str]()
+        for connection in self.connections:
+            tools = found.get(connection, ())
+            if taken & {tool.spec.name for tool in tools}:
+                tools = offer(connection, tuple(tool.listed for tool in tools), taken=frozenset(taken))
+            merged += tools
+            taken |= {tool.spec.name for tool in tools}
+        return tuple(merged)
