@@ -36,6 +36,8 @@ class EarlyCalls:
 
 
 class EarlyCall:
+    """One call that runs before its response is there, and what came of it."""
+
     def __init__(self, call: ToolCall) -> None:
         self.call = call
         self.scope = anyio.CancelScope()

@@ -74,7 +74,7 @@ class Mutant:
 # -- changes of one node: each yields (new node, or None to drop it) -----------------------------------
 
 
-def changes(node: ast.AST) -> Iterator[ast.AST | None]:
+def changes(node: ast.AST) -> Iterator[ast.AST | None]:  # noqa: PLR0912
     """Everything that can be done to one node, each on its own copy."""
     match node:
         case ast.Compare(ops=[op]) if type(op) in COMPARISONS:
