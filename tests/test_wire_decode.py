@@ -588,8 +588,9 @@ def test_any_stream_gives_the_same_events_in_any_cuts(stream: bytes, data: st.Da
     assert decoded(stream[i : i + 1] for i in range(len(stream))) == whole
 
 
-FIELDS = """id choices delta message content reasoning_content tool_calls function name type arguments index
-finish_reason usage prompt_tokens error code web_search audio""".split()
+WORDS = """id choices delta message content reasoning_content tool_calls function name type arguments index
+finish_reason usage prompt_tokens error code web_search audio"""
+FIELDS = WORDS.split()
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "add", "{}", '{"a":1}', "stop"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=6),
