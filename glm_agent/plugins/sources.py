@@ -43,7 +43,7 @@ def parts_of(source: str) -> list[Part]:
         module, _, inside = point.value.partition(":")
         return [Part(source, module=module.strip(), object=object or inside.strip())]
     path = Path(place).expanduser()
-    if path.is_dir():
+    if place and path.is_dir():
         return _files_of(source, path, object)
     if path.is_file():
         return [Part(source, file=path, object=object)]
