@@ -122,5 +122,5 @@ def canonical_name(name: str) -> str:
     ``z-ai/glm-5-turbo-20260315``, ``zai.glm-5-turbo`` -> ``glm-5-turbo``; ``zai-org/GLM-4.6-FP8`` -> ``glm-4.6``;
     ``zai-glm-5-3`` -> ``glm-5.3``. Names without ``glm`` come back in lower case.
     """
-    short = _HOST_PREFIX.sub("", name.strip().lower())
+    short = _HOST_PREFIX.sub("", name.strip().lower(), count=1)
     return _DASHED_VERSION.sub(r"\1.", _SUFFIXES.sub("", short))

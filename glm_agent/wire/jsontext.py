@@ -16,7 +16,7 @@ def loads(text: bytes | str) -> Any:
     """The value of a JSON text; ``ValueError`` when it is none, however broken."""
     try:
         return from_json(text)
-    except ValueError:
+    except (ValueError, TypeError):  # TypeError: the text itself holds a lone surrogate
         return _loads_patiently(text)
 
 
@@ -57,7 +57,7 @@ def is_object(text: str) -> bool:
         return False
     try:
         return isinstance(from_json(text, allow_inf_nan=False), dict)
-    except ValueError:
+    except (ValueError, TypeError):
         return False
 
 
