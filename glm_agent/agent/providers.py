@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from glm_agent.errors import ConfigurationError
-from glm_agent.models.glm import GLMModel
 from glm_agent.models.model import Model
 from glm_agent.models.retry import RetryingModel
 from glm_agent.wire.dialects import DIALECTS, Dialect
@@ -45,6 +44,8 @@ def model_maker(
     provider, name = _split(model)
 
     def make() -> Connection:
+        from glm_agent.models.glm import GLMModel  # and with it the HTTP client, at first use
+
         if provider == "simulate":
             server = _simulator(name)
             glm = GLMModel(server.model, api_key=server.api_key, base_url=server.base_url, client=client)
