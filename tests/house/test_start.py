@@ -109,11 +109,17 @@ def watch(event, args):
     writes = event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+")
     starts = (
         "socket.", "subprocess.", "sqlite3.", "_thread.start", "urllib.", "shutil.", "tempfile.", "os.system",
-        "os.exec", "os.posix_spawn", "os.fork", "os.mkdir", "os.remove", "os.rename", "os.putenv", "os.unsetenv", "os.chdir",
+        "os.exec", "os.posix_spawn", "os.fork", "os.mkdir", "os.remove", "os.rename", "os.putenv", "os.chdir",
     )
     if writes or event.startswith(starts):
         effects.append(f"{event} {args!r}"[:200])
 
+class WatchedThread(threading.Thread):
+    def start(self):
+        effects.append(f"thread {self!r}")
+        super().start()
+
+threading.Thread = WatchedThread
 before = state()
 sys.addaudithook(watch)
 import_all()
