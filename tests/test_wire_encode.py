@@ -173,7 +173,7 @@ def test_lone_surrogates_are_replaced_everywhere() -> None:
     )
     tools = (ToolSpec(name="f", description=bad, parameters={bad: bad}),)
     text = json.dumps(body(*history, instructions=bad, tools=tools), ensure_ascii=False)
-    assert text.encode().count("a\ufffdb".encode()) == 10
+    assert text.encode().count("a\ufffdb".encode()) == 11
 
 
 # -- pictures and the like
