@@ -1,0 +1,71 @@
+"""A well-behaved MCP server on the SDK: python sdk.py http|sse|stdio [PORT]. Prints its port when it listens."""
+
+import logging
+import socket
+import sys
+
+import anyio
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context, Image
+from mcp.types import ToolAnnotations
+
+
+def build(name: str = "sdk") -> MCPServer:
+    server = MCPServer(name)
+
+    @server.tool(annotations=ToolAnnotations(read_only_hint=True))
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    @server.tool()
+    def repeat(text: str, times: int) -> str:
+        """The text, many times."""
+        return text * times
+
+    @server.tool()
+    def fail(reason: str) -> str:
+        """Fail."""
+        raise ValueError(reason)
+
+    @server.tool()
+    def picture() -> Image:
+        """A picture."""
+        return Image(data=b"\x89PNG\r\n\x1a\n", format="png")
+
+    @server.tool()
+    async def count(to: int, context: Context) -> str:
+        """Count with progress."""
+        for step in range(to):
+            await context.report_progress(step + 1, to, f"step {step + 1}")
+        return f"counted to {to}"
+
+    @server.tool()
+    async def wait(seconds: float) -> str:
+        """Wait."""
+        await anyio.sleep(seconds)
+        return "waited"
+
+    return server
+
+
+def main() -> None:
+    import uvicorn
+
+    logging.disable(logging.CRITICAL)
+    kind, port = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    server = build()
+    if kind == "stdio":
+        server.run("stdio")
+        return
+    app = server.sse_app() if kind == "sse" else server.streamable_http_app()
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen()
+    print(listener.getsockname()[1], flush=True)
+    uvicorn.Server(uvicorn.Config(app, log_level="critical")).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""Framing, repairs, cleaning, arguments: the pure rooms of MCP."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glm_agent.errors import ToolError
+from glm_agent.mcp import sanitize
+from glm_agent.mcp.arguments import read_arguments
+from glm_agent.mcp.config import ServerConfig
+from glm_agent.mcp.failure import hint, missing_program, sentence
+from glm_agent.mcp.framing import Lines, TooLong
+from glm_agent.mcp.normalize import answered_id, repair_messages, repair_result
+from glm_agent.mcp.process import environment
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+# -- framing --------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.binary(max_size=20).filter(lambda line: b"\n" not in line)), st.integers(1, 7))
+def test_lines_come_out_whole_however_they_are_cut(lines: list[bytes], step: int) -> None:
+    stream = b"".join(line + b"\n" for line in lines) + b"rest"
+    reader = Lines()
+    out = [line for at in range(0, len(stream), step) for line in reader.feed(stream[at : at + step])]
+    assert out == lines
+    assert reader.rest() == b"rest"
+
+
+@given(st.integers(1, 300))
+def test_a_line_above_the_cap_is_dropped_and_the_next_one_is_not(step: int) -> None:
+    long = b'{"jsonrpc":"2.0","id":7,"result":"' + b"x" * 1000 + b'"}'
+    stream = long + b"\nnext\n"
+    reader = Lines(limit=500)
+    first, second = [line for at in range(0, len(stream), step) for line in reader.feed(stream[at : at + step])]
+    assert isinstance(first, TooLong)
+    assert first.size == len(long)
+    assert answered_id(first) == 7
+    assert second == b"next"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b'{"jsonrpc":"2.0","id":12,"result":{}', 12),
+        (b'{"id": "a-1", "jsonrpc": "2.0", "result":{}', "a-1"),
+        (b'{"result":"x","jsonrpc":"2.0","id":5}', 5),
+        (b'{"result":{"id":3,"x":[]},"jsonrpc":"2.0"}', None),
+    ],
+)
+def test_the_answered_request_is_found_at_either_end(text: bytes, expected: object) -> None:
+    assert answered_id(TooLong(head=text[:256], tail=text[-256:], size=len(text))) == expected
+
+
+# -- repairs --------------------------------------------------------------------------------------------
+
+
+@given(
+    st.sampled_from(["tools/list", "tools/call", "initialize", "other"]),
+    st.dictionaries(st.text(), JSON),
+    st.booleans(),
+)
+def test_repairing_any_result_leaves_json_and_does_not_fail(
+    method: str, result: dict[str, Any], is_modern: bool
+) -> None:
+    for key in ("tools", "content"):
+        result.setdefault(key, [result.get("x"), {"name": "n", "inputSchema": result.get("x")}, {"type": "text"}])
+    repair_result(method, result, is_modern=is_modern, is_valid=lambda _: False)
+    json.dumps(result)
+
+
+@given(JSON)
+def test_repaired_messages_are_always_objects_with_a_version(data: object) -> None:
+    assert all(message["jsonrpc"] == "2.0" for message in repair_messages(data))
+
+
+def test_one_refused_tool_costs_that_tool() -> None:
+    def is_valid(result: dict[str, Any]) -> bool:
+        return all(tool["name"] != "bad" for tool in result["tools"])
+
+    result: dict[str, Any] = {"tools": [{"name": "good"}, {"name": "bad"}], "nextCursor": ""}
+    notes = repair_result("tools/list", result, is_modern=False, is_valid=is_valid)
+    assert [tool["name"] for tool in result["tools"]] == ["good"]
+    assert notes == ["the tool 'bad' is malformed and was left out"]
+    assert "nextCursor" not in result
+
+
+def test_a_modern_result_without_a_type_is_complete_and_an_open_one_is_left_alone() -> None:
+    result: dict[str, Any] = {"content": []}
+    repair_result("tools/call", result, is_modern=True, is_valid=lambda _: True)
+    assert result["resultType"] == "complete"
+    asks = {"resultType": "input_required", "inputRequests": {}}
+    repair_result("tools/call", asks, is_modern=True, is_valid=lambda _: True)
+    assert "content" not in asks
+
+
+# -- cleaning -------------------------------------------------------------------------------------------
+
+
+def test_descriptions_lose_what_people_cannot_see() -> None:
+    hidden = "See\u200b \x1b[31mred\x1b[0m\U000e0041\U000e0042\u202e it.\x07"
+    assert sanitize.description(hidden) == "See red it."
+    assert len(sanitize.description("x" * 9000)) == sanitize.MAX_DESCRIPTION
+
+
+def test_results_keep_data_and_lose_terminal_codes_and_lone_surrogates() -> None:
+    assert sanitize.content("a\tb\r\n\x1b[2J👨‍👩‍👧 \ud800") == "a\tb\r\n👨‍👩‍👧 \ufffd"
+
+
+def test_schemas_are_cleaned_in_their_prose_only() -> None:
+    schema = {"properties": {"a\u200b": {"description": "x\u200by", "enum": ["p\u200bq"]}}}
+    assert sanitize.schema(schema) == {"properties": {"a\u200b": {"description": "xy", "enum": ["p\u200bq"]}}}
+
+
+@given(st.text())
+def test_cleaned_text_is_stable_and_can_be_written(text: str) -> None:
+    cleaned = sanitize.content(text)
+    cleaned.encode()
+    assert sanitize.description(sanitize.description(text)) == sanitize.description(text)
+
+
+# -- arguments ------------------------------------------------------------------------------------------
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "n": {"type": "integer"},
+        "items": {"type": "array"},
+        "flag": {"anyOf": [{"type": "boolean"}, {"type": "null"}]},
+        "text": {"type": "string"},
+        "any": {},
+    },
+    "required": ["n"],
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", {}),
+        ("null", {}),
+        ('{"n": 1}', {"n": 1}),
+        ('"{\\"n\\": 1}"', {"n": 1}),
+        ('{"n": "12", "items": "[1]", "flag": "True"}', {"n": 12, "items": [1], "flag": True}),
+        ('{"n": "1.5", "items": "no", "any": "3"}', {"n": "1.5", "items": "no", "any": "3"}),
+        ('{"n": "true"}', {"n": "true"}),
+        ('{"text": "12", "items": null, "flag": null}', {"text": "12", "flag": None}),
+        ('{"n": null}', {"n": None}),
+    ],
+)
+def test_arguments_are_mended_where_nothing_is_lost(text: str, expected: object) -> None:
+    assert read_arguments(text, SCHEMA) == expected
+
+
+@pytest.mark.parametrize("text", ['{"n": 1', "[1]", '{"n": NaN}', "words"])
+def test_arguments_that_are_no_object_are_refused_with_advice(text: str) -> None:
+    with pytest.raises(ToolError, match="Nothing was run"):
+        read_arguments(text, SCHEMA)
+
+
+# -- processes and failures -----------------------------------------------------------------------------
+
+
+def test_a_server_sees_harmless_variables_and_its_own() -> None:
+    own = {"PATH": "/bin", "HOME": "/h", "LC_ALL": "C", "ZAI_API_KEY": "secret", "VIRTUAL_ENV": "/v"}
+    env = environment({"KEY": "k", "HOME": "/other"}, own)
+    assert env["PATH"].startswith("/bin")
+    assert (env["KEY"], env["HOME"], env["LC_ALL"]) == ("k", "/other", "C")
+    assert "ZAI_API_KEY" not in env
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [("npx", "Node.js"), ("uvx", "pip install uv"), ("/opt/x/docker", "Docker"), ("own", "full path")],
+)
+def test_a_missing_program_is_named_with_how_to_get_it(command: str, advice: str) -> None:
+    said = missing_program(ServerConfig(name="s", command=command), FileNotFoundError(2, "No such file", command))
+    assert repr(command) in said
+    assert advice in said
+
+
+def test_a_missing_folder_is_not_taken_for_a_missing_program() -> None:
+    config = ServerConfig(name="s", command="x", cwd="/none")
+    assert "folder '/none' does not exist" in missing_program(config, FileNotFoundError(2, "No", "/none"))
+
+
+def test_sentences_hide_what_the_configuration_keeps_secret() -> None:
+    config = ServerConfig(
+        name="s", command="x", env={"KEY": "hunter22"}, headers={"Authorization": "Bearer tokentoken"}
+    )
+    said = sentence(config, "it ended", returncode=1, words=["bad key hunter22", "\x1b[1mtokentoken"])
+    assert "hunter22" not in said
+    assert "tokentoken" not in said
+    assert "it ended; it exited with code 1." in said
+
+
+def test_known_last_words_come_with_advice() -> None:
+    assert "'yaml'" in hint(["ModuleNotFoundError: No module named 'yaml'"])
+    assert "mcp<2" in hint(["ImportError: cannot import name 'FastMCP' from 'mcp.server'"])
+    assert hint(["all is well"]) == ""
