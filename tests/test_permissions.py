@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glm_agent.errors import ConfigurationError
-from glm_agent.messages import ToolSpec
+from glm_agent.messages import ApprovalDecision, ApprovalRequested, ToolCall, ToolResult, ToolSpec
 from glm_agent.permissions import Decision, Policy, decide
+from glm_agent.registry import ToolContext
+from glm_agent.registry.permitted import PermittedTools
 
 
 def spec(name: str = "git__push", *, needs_approval: bool = False) -> ToolSpec:
@@ -131,3 +134,85 @@ def test_a_mapping_that_is_no_policy_says_where_and_what_instead(settings: dict[
     with pytest.raises(ConfigurationError) as raised:
         Policy.from_mapping(settings, source="p.yaml")
     assert str(raised.value) == says
+
+
+# -- the wrapper ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class Inner:
+    """Tools that have no objection to anything."""
+
+    offered: list[ToolSpec] = field(default_factory=lambda: [spec("read"), spec("git__push")])
+    permitted: list[str] = field(default_factory=list)
+
+    async def specs(self) -> tuple[ToolSpec, ...]:
+        return tuple(self.offered)
+
+    async def permit(self, call: ToolCall, context: ToolContext) -> None:
+        self.permitted.append(call.name)
+
+    async def call(self, call: ToolCall, context: ToolContext) -> ToolResult:
+        return ToolResult(call_id=call.id, name=call.name, content=f"{call.name} {call.arguments}")
+
+
+def calling(name: str = "git__push") -> ToolCall:
+    return ToolCall(id="a", name=name, arguments='{"to": "main"}')
+
+
+async def permit(tools: PermittedTools, name: str = "git__push", **context: Any) -> object:
+    return await tools.permit(calling(name), ToolContext(call=calling(name), **context))
+
+
+@pytest.mark.anyio
+async def test_what_every_call_would_be_denied_of_is_not_offered() -> None:
+    tools = PermittedTools(Inner(), Policy(deny=("git__*",), ask=("read",)))
+    assert await tools.specs() == (spec("read"),)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("was_offered", [True, False], ids=["offered", "resumed without an offer"])
+async def test_the_policy_stands_in_the_way_of_a_call(was_offered: bool) -> None:
+    inner = Inner()
+    denying, asking = PermittedTools(inner, Policy(deny=("git__*",))), PermittedTools(inner, Policy(ask=("git__*",)))
+    for tools in (denying, asking) if was_offered else ():
+        await tools.specs()
+    content = "denied: the policy does not allow 'git__push' (deny git__*)"
+    assert await permit(denying) == ToolResult(call_id="a", name="git__push", content=content, is_error=True)
+    assert await permit(asking) == ApprovalRequested(
+        call_id="a",
+        name="git__push",
+        arguments='{"to": "main"}',
+        rule="ask git__*",
+        reason="the policy wants a person to agree (ask git__*)",
+    )
+    assert inner.permitted == []
+
+
+@pytest.mark.anyio
+async def test_the_policy_holds_for_a_tool_that_came_later() -> None:
+    inner = Inner(offered=[spec("read")])
+    tools = PermittedTools(inner, Policy(deny=("git__*",)))
+    await tools.specs()
+    inner.offered.append(spec("git__push"))
+    assert isinstance(await permit(tools), ToolResult)
+
+
+@pytest.mark.anyio
+async def test_a_call_that_a_person_let_through_is_asked_about_no_more() -> None:
+    inner = Inner()
+    tools = PermittedTools(inner, Policy(ask=("git__*",)))
+    assert await permit(tools, granted=frozenset({"git__push"})) is None
+    assert await permit(tools, approval=ApprovalDecision(call_id="a", is_approved=True)) is None
+    assert isinstance(await permit(tools, granted=frozenset({"read"})), ApprovalRequested)
+    assert inner.permitted == ["git__push", "git__push"]
+
+
+@pytest.mark.anyio
+async def test_what_is_allowed_and_what_nobody_knows_is_left_to_the_tools_inside() -> None:
+    inner = Inner()
+    tools = PermittedTools(inner, Policy(ask=("git__*",)))
+    assert await permit(tools, "read") is None
+    assert await permit(tools, "git__nothing") is None
+    assert inner.permitted == ["read", "git__nothing"]
+    assert (await tools.call(calling(), ToolContext(call=calling()))).kind == "tool_result"

@@ -23,6 +23,8 @@ class PermittedTools:
 
     async def permit(self, call: ToolCall, context: ToolContext) -> ToolResult | ApprovalRequested | TurnStopped | None:
         """The policy's word on this call, then that of the tools inside."""
+        if call.name not in self._specs:
+            await self.specs()  # a resumed turn may call what this process never offered
         # GLM's markup may have run into the name: what would run is what has to be decided about.
         spec = self._specs.get(recover_call(call, self._specs).name)
         if spec is not None and context.approval is None:
