@@ -16,16 +16,14 @@ FUNCTION_KEYS = frozenset({"name", "description", "parameters", "strict"})
 """``strict`` is in no schema; recorded as accepted (z.ai, 2026-03)."""
 SCHEMA_TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
 
-_ENGINES = frozenset(
-    {
-        "search_std",
-        "search_pro",
-        "search_pro_sogou",
-        "search_pro_quark",
-        "search_pro_jina",
-        "search-prime",
-        "search_prime",
-    }
+_ENGINES = (
+    "search_std",
+    "search_pro",
+    "search_pro_sogou",
+    "search_pro_quark",
+    "search_pro_jina",
+    "search-prime",
+    "search_prime",
 )
 
 
