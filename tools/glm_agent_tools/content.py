@@ -10,10 +10,10 @@ _SAMPLE_BYTES: Final = 65_536
 
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 """The longer marks first: that of UTF-32 begins like that of UTF-16."""
 
@@ -34,7 +34,7 @@ class Content:
     @property
     def is_wide(self) -> bool:
         """Whether a byte 10 may be something else than the end of a line."""
-        return self.encoding in ("utf-16", "utf-32")
+        return self.encoding.startswith(("utf-16", "utf-32"))
 
 
 def recognise(file: BinaryIO) -> Content:
@@ -49,12 +49,20 @@ def recognise(file: BinaryIO) -> Content:
 def count_lines(file: BinaryIO, content: Content) -> int:
     """Lines from here to the end; a last line without a line end counts."""
     if content.is_wide:
-        return len(file.read().decode(content.encoding, errors="replace").splitlines())
+        return len(split_lines(file.read(), content))
     lines, last = 0, b"\n"
     while block := file.read(1 << 20):
         lines += block.count(b"\n")
         last = block[-1:]
     return lines + (last != b"\n")
+
+
+def split_lines(data: bytes, content: Content) -> list[str]:
+    """The lines of a whole file without their ends. Only a line feed ends a line, as for git and editors."""
+    lines = data.decode(content.encoding, errors="replace").removeprefix("\ufeff").split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]
 
 
 def _encoding(sample: bytes) -> str:

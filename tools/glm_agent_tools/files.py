@@ -12,7 +12,7 @@ from typing import Annotated, BinaryIO, Final, TypedDict
 from pydantic import Field
 
 from glm_agent import ToolContext, ToolError, tool
-from glm_agent_tools.content import Content, recognise
+from glm_agent_tools.content import Content, recognise, split_lines
 from glm_agent_tools.content import count_lines as lines_in
 from glm_agent_tools.languages import language_of
 from glm_agent_tools.tree import files_under
@@ -210,7 +210,7 @@ def count_lines(context: ToolContext, folder: str = ".", pattern: str = "", trac
     paths = files_under(workspace, folder, pattern=pattern, tracked_only=tracked_only)
     for done, path in enumerate(paths):
         if context.cancelled.is_set():
-            break
+            raise ToolError(f"cancelled after {done} of {len(paths)} files")
         if done % 500 == 499:
             context.progress(f"{done + 1} of {len(paths)} files", done=done + 1, total=len(paths))
         try:
@@ -248,7 +248,7 @@ def _lines(file: BinaryIO, content: Content, path: str) -> Iterator[str]:
         data = file.read(_MAX_WIDE_BYTES + 1)
         if len(data) > _MAX_WIDE_BYTES:
             raise ToolError(f"'{path}' is {content.encoding} and larger than {_MAX_WIDE_BYTES:,} bytes: not read")
-        yield from data.decode(content.encoding, errors="replace").splitlines(keepends=True)
+        yield from split_lines(data, content)
         return
     encoding = "utf-8" if content.encoding == "utf-8-sig" else content.encoding
     for number, line in enumerate(_bounded(file)):

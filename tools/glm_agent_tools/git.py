@@ -92,19 +92,19 @@ def _history(top: Path, *, tracked: int, latest: int, busiest: int) -> History:
     inside = git(top, "rev-parse", "--show-prefix").strip()
     # Only below the top: a path on the command line makes git leave out merges and empty commits.
     only = ("--", ".") if inside else ()
-    commits = int(git(top, "rev-list", "--count", "HEAD", *only))
+    hashes = git(top, "rev-list", "HEAD", *only).split()
     return History(
         is_repository=True,
         is_shallow=is_shallow,
         branch=git(top, "branch", "--show-current").strip() or None,
         head=git(top, "rev-parse", "HEAD").strip(),
-        commits=commits,
+        commits=len(hashes),
         tracked_files=tracked,
-        first_commit=_first(top, only, is_shallow=is_shallow),
+        first_commit=None if is_shallow or not hashes else _commits(top, "--no-walk", hashes[-1])[0],
         latest_commits=_commits(top, f"--max-count={latest}", *only) if latest else [],
         authors=_authors(top, only),
         busiest_files=_busiest(top, only, limit=busiest, prefix=inside),
-        notes=_notes(is_shallow=is_shallow, commits=commits, inside=inside),
+        notes=_notes(is_shallow=is_shallow, commits=len(hashes), inside=inside),
     )
 
 
@@ -113,14 +113,6 @@ def _commits(top: Path, *arguments: str) -> list[Commit]:
     said = git(top, "log", "-z", "--no-color", "--format=%H%x1f%cI%x1f%aN%x1f%s", *arguments)
     rows = [line.split("\x1f", 3) for line in said.split("\0") if line]
     return [Commit(hash=row[0], date=row[1], author=row[2], subject=row[3][:300]) for row in rows if len(row) == 4]
-
-
-def _first(top: Path, only: tuple[str, ...], *, is_shallow: bool) -> Commit | None:
-    if is_shallow:
-        return None
-    oldest = git(top, "rev-list", "--max-parents=0", "--max-count=100", "HEAD", *only).split()
-    found = _commits(top, "--no-walk", *oldest) if oldest else []
-    return min(found, key=lambda commit: commit["date"], default=None)
 
 
 def _authors(top: Path, only: tuple[str, ...]) -> list[Author]:

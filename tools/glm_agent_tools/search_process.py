@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
 
 from glm_agent import ToolError
-from glm_agent_tools.content import recognise
+from glm_agent_tools.content import recognise, split_lines
 from glm_agent_tools.workspace import Workspace
 
 _MAX_FILE_BYTES: Final = 32_000_000
@@ -77,7 +77,7 @@ def _lines(file: BinaryIO) -> list[str]:
     content = recognise(file)
     if content.is_binary:
         return []
-    return file.read(_MAX_FILE_BYTES).decode(content.encoding, errors="replace").splitlines()
+    return split_lines(file.read(_MAX_FILE_BYTES), content)
 
 
 def _show(path: str, mark: str, number: int, text: str, *, at: int = 0) -> str:

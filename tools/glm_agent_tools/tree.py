@@ -31,7 +31,7 @@ def files_under(workspace: Workspace, folder: str, *, pattern: str = "", tracked
     prefix = "" if top == workspace.root else f"{top.relative_to(workspace.root).as_posix()}/"
     wanted = _matcher(pattern)
     names = (name for name in _names(top, tracked_only=tracked_only) if wanted is None or wanted.match_file(name))
-    found = [prefix + name for name in names if _is_plain(top, name)]
+    found = (prefix + name for name in names if _is_plain(top, name))
     return sorted(islice(found, MAX_FILES))
 
 

@@ -15,9 +15,13 @@ import stat
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
-from glm_agent import ToolContext, ToolError
+from glm_agent import ToolError
+
+if TYPE_CHECKING:
+    # Only a name in a signature here; the search process, which starts for every search, does without it.
+    from glm_agent import ToolContext
 
 _PRIVATE: Final = {".git": "git's own: use the git tools", ".glm-agent": "the agent's own"}
 """Folders nobody writes by hand: a file in ``.git/hooks`` is a program that runs at the next commit."""
@@ -68,12 +72,13 @@ class Workspace:
             # Without O_NONBLOCK, opening a named pipe waits for somebody to write into it.
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             descriptor = os.open(name, flags, dir_fd=folder)
-        with os.fdopen(descriptor, "rb") as file:
-            mode = os.fstat(descriptor).st_mode
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            os.close(descriptor)
             if stat.S_ISDIR(mode):
                 raise ToolError(f"'{path}' is a folder: list_files shows what is in it")
-            if not stat.S_ISREG(mode):
-                raise ToolError(f"'{path}' is no regular file (a device, a pipe or a socket): it is not read")
+            raise ToolError(f"'{path}' is no regular file (a device, a pipe or a socket): it is not read")
+        with os.fdopen(descriptor, "rb") as file:
             yield file
 
     def write(self, path: str, data: bytes) -> bool:
@@ -84,7 +89,7 @@ class Workspace:
         *folders, name = self.locate(path) or ("",)
         if not name:
             raise ToolError(f"'{path}' is a folder: name a file in it")
-        with self._said(path), self._folder(folders, make=True) as folder:
+        with self._said(path, done="written"), self._folder(folders, make=True) as folder:
             mode = _mode(name, folder)
             if mode is not None and not stat.S_ISREG(mode):
                 raise ToolError(f"'{path}' is a folder or no regular file: choose another name")
@@ -125,7 +130,7 @@ class Workspace:
         return here
 
     @contextmanager
-    def _said(self, path: str) -> Generator[None]:
+    def _said(self, path: str, *, done: str = "opened") -> Generator[None]:
         """What the system refuses, in words the model can act on."""
         try:
             yield
@@ -134,9 +139,9 @@ class Workspace:
         except NotADirectoryError:
             raise ToolError(f"'{path}' is no folder, or leads through something that is none") from None
         except PermissionError:
-            raise ToolError(f"'{path}' may not be opened: the system denies it") from None
+            raise ToolError(f"'{path}' may not be {done}: the system denies it") from None
         except OSError as error:
-            raise ToolError(f"'{path}' cannot be opened: {error.strerror or error}") from None
+            raise ToolError(f"'{path}' cannot be {done}: {error.strerror or error}") from None
 
     def _nearest(self, path: str) -> str:
         *folders, name = self.locate(path) or ("",)
