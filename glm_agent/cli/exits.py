@@ -66,7 +66,7 @@ def leave(code: int, *, running: Callable[[], Sequence[str]] = tuple) -> NoRetur
 
 def leave_now(code: int, *, running: Callable[[], Sequence[str]] = tuple) -> NoReturn:
     """Leave without waiting for any thread, and say what was left running."""
-    names = ", ".join(f"'{name}'" for name in running()) or "something in the background"
+    names = ", ".join(running()) or "something in the background"
     with suppress(OSError, ValueError):
         say(f"still running: {names}; leaving without it")
         sys.stdout.flush()

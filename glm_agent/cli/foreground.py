@@ -6,6 +6,7 @@ nothing of agents.
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, wait
@@ -36,9 +37,12 @@ class Interrupted(BaseException):
 class Foreground:
     """A context manager around everything that runs turns; enter it in the main thread."""
 
-    def __init__(self, *, running: Callable[[], Sequence[str]] = tuple) -> None:
-        self._running = running
+    def __init__(
+        self, *, running: Callable[[], Sequence[str]] = tuple, last_words: Callable[[], None] = lambda: None
+    ) -> None:
+        self._running, self._last_words = running, last_words
         self._inbox = SimpleQueue[Callable[[], None] | None]()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._scope: anyio.CancelScope | None = None
         self._stack = ExitStack()
         self._handlers: dict[int, Any] = {}
@@ -92,6 +96,7 @@ class Foreground:
         return answers[0]
 
     async def _scoped(self, run: Callable[[], Awaitable[_T]]) -> _T:
+        self._loop = asyncio.get_running_loop()
         with anyio.CancelScope() as self._scope:
             return await run()
         return cast("_T", None)  # cancelled: nobody looks
@@ -100,12 +105,14 @@ class Foreground:
         """Cancel and wait until it has ended; a second signal, or a tool that does not end, ends the wait."""
         for number in self._handlers:
             signal.signal(number, self._leave)
-        if self._scope is not None:
-            self._portal.start_task_soon(self._scope.cancel)
+        if self._loop is not None and self._scope is not None:
+            # Not through the portal, which would wait for the loop: a tool may be blocking it.
+            self._loop.call_soon_threadsafe(self._scope.cancel)
         wait([outcome], timeout=GRACE_SECONDS)
         if not outcome.done() and not self._running():
             wait([outcome], timeout=_CLOSING_SECONDS)
         if not outcome.done():
+            self._last_words()
             leave_now(code, running=self._running)
         while self._inbox.get() is not None:
             pass
@@ -113,6 +120,7 @@ class Foreground:
             signal.signal(number, _raise)
 
     def _leave(self, number: int, _frame: FrameType | None) -> NoReturn:
+        self._last_words()
         leave_now(128 + number, running=self._running)
 
 

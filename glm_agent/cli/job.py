@@ -15,7 +15,7 @@ from glm_agent.cli.foreground import Foreground, Interrupted
 from glm_agent.cli.formats import Format
 from glm_agent.cli.options import RunOptions, forget, remember
 from glm_agent.errors import AgentError
-from glm_agent.messages import ApprovalDecision, ApprovalRequested, Event, ModelResponse, TurnResult, Usage
+from glm_agent.messages import ApprovalDecision, ApprovalRequested, Event, ModelResponse, TurnResult, TurnStarted, Usage
 from glm_agent.models.catalog import cost_usd
 
 if TYPE_CHECKING:
@@ -54,11 +54,10 @@ class Job:
 
     def _run(self) -> int:
         try:
-            with Foreground(running=self._still_running) as foreground:
+            with Foreground(running=self.view.running, last_words=self._say_interrupted) as foreground:
                 agent = self._agent(foreground)
                 result = foreground.play(lambda: self._turn(agent))
         except Interrupted as interrupted:
-            self.view.close()
             return self._interrupted(interrupted)
         except AgentError as error:
             self.view.close()
@@ -96,6 +95,8 @@ class Job:
 
     def _note(self, event: Event) -> None:
         match event:
+            case TurnStarted():
+                self._model = event.model
             case ApprovalRequested():
                 self._waiting.append(event)
             case ModelResponse():
@@ -104,16 +105,14 @@ class Job:
             case _:
                 pass
 
-    def _still_running(self) -> list[str]:
-        self.view.close()
-        return self.view.running()
-
     # -- how it ended
 
     def _ended(self, result: TurnResult) -> int:
         code = EXIT_CODES[result.stop_reason]
         cost = cost_usd(self._model, result.usage)
         self.view.end(result, cost_usd=cost)
+        if self.is_quiet and code and result.detail:
+            say(f"{result.stop_reason}: {result.detail}")
         if self.format == "text":
             formats.write_answer(result)
         else:
@@ -135,12 +134,15 @@ class Job:
         return code
 
     def _interrupted(self, interrupted: Interrupted) -> int:
-        if self._forget_if_empty():
-            say(f"interrupted; go on with: {self._resume_command()}")
-        else:
-            say("interrupted; nothing was kept")
+        self._say_interrupted()
         self._write_failure(interrupted, interrupted.exit_code)
         return interrupted.exit_code
+
+    def _say_interrupted(self) -> None:
+        self.view.close()
+        names = ", ".join(self.view.running())
+        how = f"interrupted while {names} was running" if names else "interrupted"
+        say(f"{how}; go on with: {self._resume_command()}" if self._forget_if_empty() else f"{how}; nothing was kept")
 
     def _write_failure(self, error: BaseException, code: int) -> None:
         if self.format == "text":

@@ -55,7 +55,9 @@ def usage(spent: Usage) -> str:
 
 def cost(usd: float | None) -> str:
     """``$0.0123``; empty where the price is not known."""
-    return "" if usd is None else f"${usd:.4f}"
+    if usd is None:
+        return ""
+    return f"${usd:.4f}" if usd >= 0.0001 or not usd else "under $0.0001"
 
 
 def count(number: int, noun: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from rich.cells import chop_cells
 from rich.console import Console, Group
 from rich.live import Live
 from rich.spinner import Spinner
@@ -40,7 +39,7 @@ class Region:
         """Names of the calls that are being written, by their place."""
         self._running: dict[str, _Running] = {}
         self._console = console
-        self._is_live = is_live and console.is_terminal and not console.is_dumb_terminal
+        self.is_live = is_live and console.is_terminal and not console.is_dumb_terminal
         self._live: Live | None = None
 
     @property
@@ -80,7 +79,7 @@ class Region:
 
     def refresh(self) -> None:
         """Show the region if there is anything in it; it is drawn a few times a second."""
-        if not self._is_live or self._live is not None:
+        if not self.is_live or self._live is not None:
             return
         self._live = Live(
             console=self._console,
@@ -100,8 +99,8 @@ class Region:
 
     def _render(self) -> Group:
         width = max(20, self._console.width - 1)
-        lines = [Text(line, style="dim italic") for line in _tail(self.thinking, width, _THINKING_LINES)]
-        lines += [Text(line) for line in _tail(self.text, width, _TEXT_LINES)]
+        lines = _tail(self._console, self.thinking, "dim italic", _THINKING_LINES)
+        lines += _tail(self._console, self.text, "", _TEXT_LINES)
         lines += [Text(f"… {phrases.clean(name)}", style="dim cyan") for name in list(self.coming.values())]
         return Group(*lines, *(self._running_line(running, width) for running in list(self._running.values())))
 
@@ -112,7 +111,8 @@ class Region:
         return running.spinner
 
 
-def _tail(text: str, width: int, limit: int) -> list[str]:
-    """The last lines of a text, folded at ``width``."""
-    tail = phrases.clean(text[-limit * width :]).strip().expandtabs(4)
-    return [piece for line in tail.splitlines() for piece in chop_cells(line, width) or [""]][-limit:]
+def _tail(console: Console, text: str, style: str, limit: int) -> list[Text]:
+    """The last lines of a text, as they are wrapped on the screen."""
+    width = max(20, console.width - 1)
+    tail = Text(phrases.clean(text[-limit * width :]).strip(), style=style)
+    return list(tail.wrap(console, width))[-limit:]

@@ -137,11 +137,11 @@ def run(
             max_tokens=max_tokens,
             max_cost=max_cost,
             timeout=timeout,
-            permissions=absolute(permissions) if permissions else None,
+            permissions=str(Path(permissions).expanduser().absolute()) if permissions else None,
             allow=tuple(allow or ()),
             ask=tuple(ask or ()),
             deny=tuple(deny or ()),
-            output=absolute(output) if output else None,
+            output=str(Path(output).expanduser().absolute()) if output else None,
         )
         journal, session_id, options = _session(
             session or resume, given, is_kept=not no_session, is_resumed=bool(resume)
@@ -172,6 +172,8 @@ def _what(what: str | None, *, is_resumed: bool) -> tuple[str, str | None]:
         raise ConfigurationError('there is nothing to do: give a task file, "a text", or - to read it from stdin')
     if what == "-":
         return "", _spoken(sys.stdin.buffer.read().decode(errors="replace"))
+    if not what.strip():
+        return "", _spoken(what)
     path = Path(what).expanduser() if len(what) < 4096 and "\n" not in what else None
     if path is not None and path.suffix.lower() in _TASK_ENDINGS and path.is_file():
         return str(path.absolute()), None

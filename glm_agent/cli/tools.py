@@ -125,13 +125,12 @@ def _new_registry(loaded: Loaded) -> ToolRegistry:
 
 
 async def _call(loaded: Loaded, name: str, arguments: str) -> ToolResult:
-    from glm_agent.messages import ToolCall, ToolProgress, ToolResult
+    from glm_agent.messages import ToolCall, ToolProgress
     from glm_agent.registry import ToolContext
 
     call = ToolCall(id="call_0", name=name, arguments=arguments)
     context = ToolContext(call=call, emit=lambda event: say(event.text) if isinstance(event, ToolProgress) else None)
-    result = await _new_registry(loaded).call(call, context)
-    return result if isinstance(result, ToolResult) else ToolResult(call_id=call.id, content=str(result), is_error=True)
+    return await _new_registry(loaded).call(call, context)
 
 
 def _leave_if_broken(loaded: Loaded) -> None:

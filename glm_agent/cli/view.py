@@ -24,6 +24,7 @@ from glm_agent.messages import (
     ReasoningDelta,
     Retrying,
     TextDelta,
+    ToolCall,
     ToolCallDelta,
     ToolFinished,
     ToolProgress,
@@ -55,7 +56,7 @@ class View:
             case ModelResponse():
                 self._respond(event)
             case ToolStarted():
-                self._region.begin(event.call)
+                self._begin(event.call)
             case ToolProgress():
                 self._region.progress(event)
             case ToolFinished():
@@ -105,6 +106,11 @@ class View:
         if response.text.strip() and (response.tool_calls or self._shows_answer):
             self.line(phrases.clean(response.text).strip())
         self._region.clear()
+
+    def _begin(self, call: ToolCall) -> None:
+        self._region.begin(call)
+        if not self._region.is_live:
+            self.line(f"… {phrases.call(call)}", style="dim")
 
     def _finish(self, event: ToolFinished) -> None:
         started = self._region.end(event.result.call_id)
