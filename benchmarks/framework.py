@@ -59,3 +59,25 @@ class Framework:
     async def aclose(self) -> None:
         while self._open:
             await self._open.pop().__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def served_call(command: list[str]) -> AsyncGenerator[Callable[..., Any], None]:
+    """``await call(tool, arguments)`` -> text, by the way a turn takes: the registry and the server's tools."""
+    import json
+
+    from glm_agent.mcp import MCPServers, read_servers
+    from glm_agent.messages import ToolCall
+    from glm_agent.registry import ToolContext, ToolRegistry
+
+    servers = MCPServers(read_servers([{"mcpServers": {"echo": {"command": command[0], "args": command[1:]}}}]))
+    try:
+        registry = ToolRegistry(await servers.tools())
+
+        async def call(name: str, arguments: dict[str, Any]) -> str:
+            asked = ToolCall(id="call_0", name=f"echo__{name}", arguments=json.dumps(arguments))
+            return (await registry.call(asked, ToolContext(call=asked))).content
+
+        yield call
+    finally:
+        await servers.aclose()

@@ -72,8 +72,9 @@ def measured(workloads: Iterable[Workload], *, rounds: int, base_url: str) -> Ge
 
 def measure(workload: Workload, system: str, base_url: str, *, profile: str = "") -> Found:
     if workload.function == "process":
-        _, cpu_ms = run([sys.executable, "-c", workload.statements[system]], workload.seconds)
-        return {"cpu_ms": cpu_ms}
+        command = [sys.executable, "-c", workload.statements[system]]
+        # The least of some: the first may compile, and what else the machine does only adds.
+        return {"cpu_ms": min(run(command, workload.seconds)[1] for _ in range(5))}
     parameters = json.dumps(workload.parameters)
     command = [sys.executable, "-m", "benchmarks.measure", system, workload.function, base_url, parameters]
     output, cpu_ms = run([*command, profile] if profile else command, workload.seconds)
@@ -84,13 +85,20 @@ def measure(workload: Workload, system: str, base_url: str, *, profile: str = ""
 def run(command: list[str], seconds: float) -> tuple[str, float]:
     """What a process wrote, and the CPU milliseconds of that process alone."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen([*pinned(last=False), *command], cwd=ROOT, stdout=out, stderr=errors)
+        process = subprocess.Popen(
+            [*pinned(last=False), *command], cwd=ROOT, stdout=out, stderr=errors, env=environment()
+        )
         used = waited(process, seconds)
         out.seek(0), errors.seek(0)
         if process.returncode != 0:
             said = errors.read().strip()[-2000:]
             raise Failed(f"{' '.join(command[1:])[:200]} ended with {process.returncode}: {said}")
         return out.read(), used
+
+
+def environment() -> dict[str, str]:
+    """Ours, with modules compiled once, as they are for everybody."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def waited(process: subprocess.Popen[bytes] | subprocess.Popen[str], seconds: float) -> float:

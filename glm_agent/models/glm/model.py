@@ -6,10 +6,10 @@ It knows nothing of retries, tools that run, or where the key was found.
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import aclosing, contextmanager
+from time import monotonic
 
 import anyio
 import httpx2
@@ -68,12 +68,12 @@ class GLMModel:
         self._dialect = _dialect(dialect)
         self._name = name
         self._key = _checked_key(api_key, name, self._dialect)
-        self._url = _checked_url(base_url or self._dialect.base_url) + "/chat/completions"
+        self._url = httpx2.URL(_checked_url(base_url or self._dialect.base_url) + "/chat/completions")
         self._info = info or lookup(name)
         self._idle_seconds = idle_timeout_seconds
         timeout = httpx2.Timeout(idle_timeout_seconds, connect=connect_timeout_seconds, pool=None)
-        self._clients = Clients(client, url=self._url, timeout=timeout)
-        self._headers = {
+        self._clients = Clients(client, host=self._url.host, timeout=timeout)
+        said = {
             "Accept": "text/event-stream, application/json",
             # Compression would hold small pieces back.
             "Accept-Encoding": "identity",
@@ -82,9 +82,10 @@ class GLMModel:
             "User-Agent": "glm-agent",
             **({"Authorization": f"Bearer {self._key}"} if self._key else {}),
         }
+        self._headers = httpx2.Headers(said)
 
     def __repr__(self) -> str:
-        return f"GLMModel({self._name!r}, dialect={self._dialect.name!r}, url={self._url!r})"
+        return f"GLMModel({self._name!r}, dialect={self._dialect.name!r}, url={str(self._url)!r})"
 
     @property
     def name(self) -> str:
@@ -100,8 +101,9 @@ class GLMModel:
         body = self._encode(request, request_id)
         decoder = ResponseDecoder(tools=request.tools, request_id=request_id, secrets=(self._key,))
         restarts = 0
-        with self._our_errors(request_id), self._clients.lease() as client:
-            async with client.stream("POST", self._url, content=body, headers=self._headers) as answer:
+        with self._our_errors(request_id):
+            posted = self._clients.get().stream("POST", self._url, content=body, headers=self._headers)
+            async with posted as answer:
                 await self._check(answer, request_id)
                 async with aclosing(self._pieces(answer, decoder, request_id)) as pieces:
                     async for piece in pieces:
@@ -150,11 +152,11 @@ class GLMModel:
             yield decoder.receive(self._whole(await _read(answer, _BODY_LIMIT + 1), answer, request_id))
 
     async def _reads(self, answer: httpx2.Response, decoder: ResponseDecoder) -> AsyncGenerator[bytes, None]:
-        heard, seen = time.monotonic(), 0
+        heard, seen = monotonic(), 0
         async with aclosing(answer.aiter_bytes()) as reads:
             while (data := await _next(reads, decoder)) is not None:
                 yield data
-                now = time.monotonic()
+                now = monotonic()
                 if decoder.received != seen:
                     heard, seen = now, decoder.received
                 elif now - heard > self._idle_seconds:
@@ -182,7 +184,7 @@ class GLMModel:
         try:
             yield
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, httpx2.CookieConflict) as error:
-            raise transport_error(error, url=self._url, request_id=request_id, secrets=(self._key,)) from error
+            raise transport_error(error, url=str(self._url), request_id=request_id, secrets=(self._key,)) from error
 
 
 async def _next(reads: AsyncGenerator[bytes, None], decoder: ResponseDecoder) -> bytes | None:
@@ -273,6 +275,7 @@ def _checked_url(base_url: str) -> str:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL:
         parsed = httpx2.URL("")
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+    # httpx2 escapes what cannot be in a host's name instead of refusing it.
+    if parsed.scheme not in ("http", "https") or not parsed.host or "%" in parsed.host:
         raise ConfigurationError(f"the base URL '{base_url}' is none: write one such as '{DIALECTS['zai'].base_url}'")
     return url
