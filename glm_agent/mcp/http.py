@@ -7,7 +7,7 @@ failure of a POST becomes a JSON-RPC error that answers it. Delete that when mcp
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import httpx2
@@ -85,14 +85,12 @@ async def streamable(client: HttpClient, url: str) -> AsyncGenerator[Any]:
 async def _bounded(response: httpx2.Response) -> httpx2.Response:
     """The response with its body read, up to the cap."""
     body = bytearray()
-    try:
-        async for chunk in response.aiter_bytes():
+    async with aclosing(response), aclosing(response.aiter_bytes()) as chunks:
+        async for chunk in chunks:
             body += chunk
             if len(body) > MAX_MESSAGE:
                 said = f"the answer has more than {MAX_MESSAGE:,} bytes, which is the limit"
                 return _answer(response.request, 502, INTERNAL_ERROR, said)
-    finally:
-        await response.aclose()
     headers = [(k, v) for k, v in response.headers.items() if k not in ("content-encoding", "content-length")]
     return httpx2.Response(response.status_code, headers=headers, content=bytes(body), request=response.request)
 

@@ -7,6 +7,7 @@ import sys
 import anyio
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context, Image
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 
 
@@ -26,7 +27,7 @@ def build(name: str = "sdk") -> MCPServer:
     @server.tool()
     def fail(reason: str) -> str:
         """Fail."""
-        raise ValueError(reason)
+        raise ToolError(reason)
 
     @server.tool()
     def picture() -> Image:

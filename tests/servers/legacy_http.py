@@ -1,0 +1,110 @@
+"""A streamable HTTP server of protocol 2025-11-25, by hand, in a thread: it can forget its sessions and fail.
+
+Without the SDK, whose server would speak the newer protocol, which has no sessions.
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+TOOL = {"name": "echo", "description": "Echo.", "inputSchema": {"type": "object"}}
+
+
+class LegacyServer(ThreadingHTTPServer):
+    """The server and what a test may turn on it."""
+
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.sessions: set[str] = set()
+        self.calls: list[Any] = []
+        self.headers: list[dict[str, str]] = []
+        self.lost_status = 404
+        self.failures: list[tuple[int, str, bytes]] = []
+        """Answers to the next calls: status, content type, body."""
+        self.is_locked = False
+        self.drops = 0
+        """Calls whose connection is cut without an answer."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/mcp"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: LegacyServer
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self._reply(405, b"")
+
+    def do_DELETE(self) -> None:
+        self.server.sessions.discard(self.headers.get("mcp-session-id", ""))
+        self._reply(200, b"")
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
+        method, session = request["method"], self.headers.get("mcp-session-id")
+        if self.server.is_locked:
+            self._reply(401, b"{}")
+        elif method == "initialize":
+            session = f"s{len(self.server.headers)}"
+            self.server.sessions.add(session)
+            info = {"name": "legacy", "version": "1"}
+            result = {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": info}
+            self._result(request, result, session)
+        elif session is None:
+            self._reply(400, b"Bad Request: no session", "text/plain")
+        elif session not in self.server.sessions:
+            self._reply(self.server.lost_status, b'{"error": "Bad Request: No valid session ID provided"}')
+        elif "id" not in request:
+            self._reply(202, b"")
+        elif method == "tools/list":
+            self._result(request, {"tools": [TOOL, {"name": "odd", "inputSchema": {}}]})
+        else:
+            self._call(request)
+
+    def _call(self, request: Any) -> None:
+        self.server.calls.append(request["params"].get("arguments"))
+        if self.server.drops:
+            self.server.drops -= 1
+            self.close_connection = True
+            self.connection.close()
+        elif self.server.failures:
+            status, kind, body = self.server.failures.pop(0)
+            self._reply(status, body, kind)
+        else:
+            text = json.dumps(request["params"].get("arguments"))
+            self._result(request, {"content": [{"type": "text", "text": text}]})
+
+    def _result(self, request: Any, result: Any, session: str = "") -> None:
+        body = json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}).encode()
+        self._reply(200, body, session=session)
+
+    def _reply(self, status: int, body: bytes, kind: str = "application/json", session: str = "") -> None:
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(body)))
+        if session:
+            self.send_header("mcp-session-id", session)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@contextmanager
+def legacy_server(port: int = 0) -> Iterator[LegacyServer]:
+    with LegacyServer(port) as server:
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join(10)
