@@ -51,9 +51,9 @@ class DirectivePlayer:
         if not groups:
             return Answer(text=_introduction(request))
         calls = [call for call in request.calls if call.asked_at >= request.turn_start]
-        # At its step limit an agent asks once more without tools: then the model answers in words.
-        is_last = request.step > len(groups) or (bool(calls) and not request.tools)
-        group = _Group() if is_last else groups[request.step - 1]
+        group = groups[request.step - 1] if request.step <= len(groups) else _Group()
+        if group.calls and calls and not request.tools:
+            group = _Group()  # at its step limit an agent asks once more without tools: then in words
         return Answer(
             text="\n".join(group.said) if group.calls or group.said or group.finish else _repeat(calls),
             reasoning="\n".join(group.thought),

@@ -132,13 +132,17 @@ class Step(Strict):
     """The reasoning."""
     say: Template | None = None
     """The visible text."""
-    calls: Annotated[list[Call], BeforeValidator(as_list)] = Field(default_factory=list[Call])
+    calls: Annotated[list[Call], BeforeValidator(as_list, json_schema_input_type=list[Call] | Call)] = Field(
+        default_factory=list[Call]
+    )
     """Calls, made in parallel."""
     finish: str | None = None
     """The ``finish_reason``; by default what the step has decides."""
     when: When | None = None
     """The step is left out where this does not hold."""
-    expect: Annotated[list[Expression], BeforeValidator(as_list)] = Field(default_factory=list[str])
+    expect: Annotated[
+        list[Expression], BeforeValidator(as_list, json_schema_input_type=list[Expression] | Expression)
+    ] = Field(default_factory=list[str])
     """The request is refused where one of these is false."""
     fault: Fault | None = None
     """What goes wrong first."""

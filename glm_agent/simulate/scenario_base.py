@@ -58,8 +58,9 @@ def as_list(value: Any) -> Any:
     return [value] if isinstance(value, str | dict | bool) else value
 
 
-Template = Annotated[str, BeforeValidator(_template)]
-Expression = Annotated[str, BeforeValidator(_expression)]
+_Scalar = str | bool | int | float
+Template = Annotated[str, BeforeValidator(_template, json_schema_input_type=_Scalar)]
+Expression = Annotated[str, BeforeValidator(_expression, json_schema_input_type=_Scalar)]
 Pattern = Annotated[str, BeforeValidator(_pattern)]
 Arguments = Annotated[dict[str, Any] | list[Any] | str, BeforeValidator(_templates)]
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
-from glm_agent.simulate.json_values import is_object
 from glm_agent.simulate.scenario_base import JsonSchema, Strict, as_list, either, unknown_key
 
 _SHORT_FAULTS: dict[str, dict[str, Any]] = {
@@ -46,6 +45,9 @@ _KINDS = (
 )
 
 
+_Text = Annotated[str, BeforeValidator(str, json_schema_input_type=str | int)]
+
+
 class Fault(Strict):
     """Something that goes wrong instead of an answer, or in the middle of it; exactly one kind."""
 
@@ -82,11 +84,11 @@ class Fault(Strict):
     finish: str | None = None
     """HTTP 200 with this ``finish_reason``, without text and usage."""
 
-    code: str = ""
+    code: _Text = ""
     """GLM's business code, with ``status`` and ``error_after``."""
     message: str = ""
     """The error's sentence."""
-    retry_after: str | None = None
+    retry_after: _Text | None = None
     """The header ``Retry-After``, as written."""
     headers: dict[str, str] = Field(default_factory=dict[str, str])
     """More response headers."""
@@ -106,9 +108,6 @@ class Fault(Strict):
             if value not in _SHORT_FAULTS:
                 raise unknown_key(value, list(_SHORT_FAULTS))
             return _SHORT_FAULTS[value]
-        if is_object(value):
-            loose: dict[str, Any] = {key: str(value[key]) for key in ("code", "retry_after") if key in value}
-            return {**value, **loose}
         return value
 
     @model_validator(mode="after")
@@ -129,7 +128,7 @@ class Fault(Strict):
         return either(handler(core), {"enum": list(_SHORT_FAULTS)})
 
 
-Faults = Annotated[list[Fault], BeforeValidator(as_list)]
+Faults = Annotated[list[Fault], BeforeValidator(as_list, json_schema_input_type=list[Fault] | Fault)]
 
 
 class RandomFaults(Strict):

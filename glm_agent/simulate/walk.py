@@ -135,11 +135,17 @@ class Walk:
     def _iterations(self, step: Step) -> Iterator[int]:
         most = 1 if step.repeat is None and step.until is None else _MOST_REPEATS
         if step.repeat is not None:
-            most = int(evaluate(step.repeat, self._names))
+            most = _number(evaluate(step.repeat, self._names), step.repeat)
         for iteration in range(most):
             if iteration and step.until is not None and evaluate(step.until, {**self._names, "iteration": iteration}):
                 return
             yield iteration
+
+
+def _number(value: object, expression: str) -> int:
+    if not isinstance(value, int):
+        raise TemplateFault(f"'repeat: {expression}' is {value!r}, which is no number")
+    return value
 
 
 def _run_end(messages: list[JsonObject], at: int) -> int:
