@@ -33,7 +33,7 @@ from glm_agent.messages import (
     ToolSpec,
     Usage,
 )
-from glm_agent.wire import decode
+from glm_agent.wire import answer
 from glm_agent.wire.decode import Decoded, ResponseDecoder, Restarted, decode_body
 
 WEATHER = ToolSpec(
@@ -615,6 +615,12 @@ def test_a_restart_is_told_before_the_new_generation() -> None:
     assert events[at + 1 :] == [TextDelta(text="new"), TextDelta(text="!")]
 
 
+def test_an_id_that_is_a_number_is_one_id() -> None:
+    _, response = decoded([frames(chunk({"content": "a"}, id=7), chunk({"content": "b"}, id=7, finish="stop"))])  # type: ignore[arg-type]
+    assert isinstance(response, ModelResponse)
+    assert (response.text, response.id) == ("ab", "7")
+
+
 TRUNCATED = {
     "nothing came": b"",
     "only [DONE]": DONE,
@@ -665,7 +671,7 @@ def test_a_host_that_names_every_chunk_anew_is_told_apart_from_restarts() -> Non
 
 
 def test_an_endless_answer_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode, "ANSWER_LIMIT", 100)
+    monkeypatch.setattr(answer, "ANSWER_LIMIT", 100)
     with pytest.raises(ModelProtocolError, match="longer than"):
         list(ResponseDecoder().feed(frames(*[chunk({"reasoning_content": "more "})] * 30)))
 

@@ -1,8 +1,8 @@
 """Chunks of a chat completion -> deltas, and at the end one ``ModelResponse``.
 
-Knows the fields of GLM's answers and the ways in which GLM and its other hosts bend them. Every field may
-be missing or null. Knows no bytes on sockets, no clock, no retries: what is wrong is raised as an
-error that says whether trying again may help.
+Knows the frames of a stream and the ways in which GLM and its other hosts break them; what a chunk holds is
+``answer``'s. Knows no sockets, no clock, no retries: what is wrong is raised as an error that says
+whether trying again may help.
 
 One stream can hold two generations: the server starts anew under another id and cuts the first one's last
 frame (zai-org/GLM-5#66). Then everything before is void, ``Restarted`` says so, and the new one counts
@@ -11,42 +11,22 @@ alone.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias, cast
 
 from glm_agent.errors import ModelProtocolError
-from glm_agent.messages import (
-    JsonObject,
-    ModelResponse,
-    ReasoningDelta,
-    TextDelta,
-    ToolCall,
-    ToolCallDelta,
-    ToolCallReady,
-    ToolSpec,
-    Usage,
-)
+from glm_agent.messages import JsonObject, ModelResponse, ToolCall, ToolSpec
 from glm_agent.wire import jsontext, sse
-from glm_agent.wire.calls import CallAssembler
+from glm_agent.wire.answer import Addition, Answer, word
 from glm_agent.wire.failure import failure, is_failure
 from glm_agent.wire.jsontext import an_array, an_object
 from glm_agent.wire.markup import rescue
 
-ANSWER_LIMIT = 32 * 2**20
-"""Characters of one answer, thinking and arguments included; an endless stream ends here."""
 RESTART_LIMIT = 3
 """Generations that may be thrown away in one stream; a host that names every chunk anew exceeds it."""
 
-_LIST_FIELDS = frozenset({"web_search", "video_result", "content_filter"})
 _DONE = b"[DONE]"
-_ID = re.compile(r'\{\s*"id"\s*:\s*"([^"]+)"')
-_CONSTANT = frozenset({"id", "created", "object", "model", "choices"})
-"""What every chunk repeats: read once."""
-_QUIET = _CONSTANT | _LIST_FIELDS | {"usage", "request_id"}
-_FAILED = frozenset({"sensitive", "network_error", "model_context_window_exceeded", "length"})
-_COMPLETE = frozenset({"stop", "tool_calls"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +36,7 @@ class Restarted:
     reason: str
 
 
-Decoded: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta | ToolCallReady | Restarted
+Decoded: TypeAlias = Addition | Restarted
 
 
 def decode_body(body: JsonObject, *, tools: Sequence[ToolSpec] = (), request_id: str = "") -> ModelResponse:
@@ -79,7 +59,7 @@ class ResponseDecoder:
         self._request_id = request_id
         self._secrets = secrets
         self._events = sse.Decoder()
-        self._answer = _Answer(self._tools)
+        self._answer = Answer(self._tools)
         self._restarts = 0
         self.received = 0
         """Chunks received so far."""
@@ -103,7 +83,7 @@ class ResponseDecoder:
         for event in self._events.close():
             yield from self.decode(event)
 
-    def decode(self, event: sse.ServerSentEvent) -> list[Decoded]:
+    def decode(self, event: sse.ServerSentEvent) -> Sequence[Decoded]:
         """What one event adds."""
         name, data = event
         if self.is_done:
@@ -116,27 +96,20 @@ class ResponseDecoder:
             return []
         return self.receive(cast("JsonObject", chunk), is_error=name == "error")
 
-    def receive(self, chunk: JsonObject, *, is_error: bool = False) -> list[Decoded]:
+    def receive(self, chunk: JsonObject, *, is_error: bool = False) -> Sequence[Decoded]:
         """What one chunk, or one whole body, adds."""
         if is_error or "error" in chunk or "choices" not in chunk:
             self._raise_failure(chunk, is_error=is_error)
         self.received += 1
-        found: list[Decoded] = []
-        answer = self._answer
         choices = an_array(chunk.get("choices"))
-        chunk_id = chunk.get("id")
-        if choices and chunk_id and chunk_id != answer.id:
-            if answer.id:
-                found.append(self._restart(chunk_id))
-                answer = self._answer
-            answer.id = str(chunk_id)
+        restarted = self._begin(word(chunk.get("id"))) if choices else None
+        answer = self._answer
         if answer.broken:
             raise _protocol_error(f"a frame of the stream is no JSON: {answer.broken!r}", self._request_id)
-        if not (answer.model and chunk.keys() <= _CONSTANT):
+        if answer.brings_news(chunk):
             answer.keep(chunk)
-        if choices:
-            answer.choose(an_object(choices[0]), found)
-        return found
+        added = answer.choose(an_object(choices[0])) if choices else []
+        return added if restarted is None else [restarted, *added]
 
     def finish(self) -> ModelResponse:
         """The whole response; ``ModelProtocolError`` when the stream ended before it was complete."""
@@ -171,15 +144,22 @@ class ResponseDecoder:
         if is_error or is_failure(chunk):
             raise failure(status_code=200, body=chunk, request_id=self._request_id, secrets=self._secrets)
 
-    def _restart(self, chunk_id: Any) -> Restarted:
-        self._restarts += 1
+    def _begin(self, chunk_id: str) -> Restarted | None:
+        """Note which generation a chunk belongs to; another one than before starts anew."""
+        old = self._answer.id
+        if chunk_id in ("", old):
+            return None
+        if old:
+            self._restarts += 1
+            self._answer = Answer(self._tools)
         if self._restarts > RESTART_LIMIT:
             raise ModelProtocolError(
                 "the server began its answer anew again and again, each time under another id",
                 request_id=self._request_id,
             )
-        old, self._answer = self._answer.id, _Answer(self._tools)
-        return Restarted(reason=f"the server began its answer anew within the stream ('{old}', then '{chunk_id}')")
+        self._answer.id = chunk_id
+        reason = f"the server began its answer anew within the stream ('{old}', then '{chunk_id}')"
+        return Restarted(reason=reason) if old else None
 
     def _rescued(self, response: ModelResponse) -> ModelResponse:
         """The response with the calls that the host left as markup at the end of the text, or of the thinking."""
@@ -192,114 +172,6 @@ class ResponseDecoder:
         self.warnings.append(f"tool calls were found as markup in the model's text and taken out of it: {names}")
         calls = (ToolCall(id=f"call_{i}", name=call.name, arguments=call.arguments) for i, call in enumerate(found))
         return replace(response, text=text, tool_calls=tuple(calls))
-
-
-class _Answer:
-    """One generation, as far as it came."""
-
-    __slots__ = (
-        "_audio",
-        "_calls",
-        "_fields",
-        "_reasoning",
-        "_size",
-        "_text",
-        "broken",
-        "finish_reason",
-        "id",
-        "model",
-    )
-
-    def __init__(self, tools: dict[str, ToolSpec]) -> None:
-        self.id = ""
-        self.model = ""
-        self.finish_reason = ""
-        self.broken = ""
-        """The beginning of a frame that is no JSON; only a new generation can mend it."""
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._size = 0
-        self._calls = CallAssembler(tools)
-        self._fields: JsonObject = {}
-        self._audio: JsonObject = {}
-
-    def break_off(self, frame: bytes) -> None:
-        """Note a frame that is no JSON; cut or not, it says which generation it belonged to."""
-        self.broken = frame[:200].decode("utf-8", "replace")
-        if not self.id and (found := _ID.match(self.broken)):
-            self.id = found[1]
-
-    def keep(self, chunk: JsonObject) -> None:
-        """Remember the fields beside ``choices``; lists grow, of the rest the last word counts."""
-        for key, value in chunk.items():
-            if key in _LIST_FIELDS:
-                self._extend(key, an_array(value))
-            elif key != "choices" and value is not None:
-                self._fields[key] = value
-        self.model = _word(self._fields.get("model"))
-
-    def choose(self, choice: JsonObject, found: list[Decoded]) -> None:
-        """Add what a choice brings; every key of a delta is read, some chunks hold several."""
-        delta = an_object(choice.get("delta")) or _with_positions(an_object(choice.get("message")))
-        if delta:
-            self._add(delta, found)
-        reason = choice.get("finish_reason")
-        if reason and isinstance(reason, str):
-            if self.finish_reason not in _FAILED:
-                self.finish_reason = reason
-            if self.finish_reason in _COMPLETE:
-                found.extend(self._calls.complete())
-
-    def response(self, request_id: str) -> ModelResponse:
-        fields = self._fields
-        return ModelResponse(
-            text="".join(self._text),
-            reasoning="".join(self._reasoning),
-            tool_calls=self._calls.calls(),
-            finish_reason=self.finish_reason,
-            usage=_usage(fields.get("usage")),
-            model=self.model,
-            id=self.id or _word(fields.get("id")),
-            request_id=_word(fields.get("request_id")) or request_id,
-            created=_count(fields.get("created")),
-            hosted_calls=tuple(self._calls.hosted),
-            web_search=tuple(fields.get("web_search", ())),
-            video_result=tuple(fields.get("video_result", ())),
-            content_filter=tuple(fields.get("content_filter", ())),
-            audio=self._audio or None,
-            extra={key: value for key, value in fields.items() if key not in _QUIET},
-        )
-
-    def _add(self, delta: JsonObject, found: list[Decoded]) -> None:
-        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
-        if reasoning and (text := _words(reasoning)):
-            self._reasoning.append(text)
-            self._measure(text)
-            found.append(ReasoningDelta(text=text))
-        content = delta.get("content")
-        if content and (text := _words(content)):
-            self._text.append(text)
-            self._measure(text)
-            found.append(TextDelta(text=text))
-        if entries := delta.get("tool_calls"):
-            for event in self._calls.receive(entries):
-                if isinstance(event, ToolCallDelta):
-                    self._measure(event.arguments)
-                found.append(event)
-        if audio := delta.get("audio"):
-            self._audio.update(an_object(audio))
-
-    def _extend(self, key: str, items: list[Any]) -> None:
-        kept: list[Any] = self._fields.setdefault(key, [])
-        new = [item for item in map(an_object, items) if item]
-        # Some servers send the same list again in the last chunk.
-        if new and kept[-len(new) :] != new:
-            kept += new
-
-    def _measure(self, text: str) -> None:
-        self._size += len(text)
-        if self._size > ANSWER_LIMIT:
-            raise ModelProtocolError(f"the answer is longer than {ANSWER_LIMIT // 2**20} Mi characters")
 
 
 def _protocol_error(message: str, request_id: str) -> ModelProtocolError:
@@ -336,36 +208,3 @@ def _is_json(text: bytes) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _with_positions(message: JsonObject) -> JsonObject:
-    """A whole message, its calls numbered by place: they come complete, whatever their index says."""
-    entries = an_array(message.get("tool_calls"))
-    return {**message, "tool_calls": [{**an_object(entry), "index": i} for i, entry in enumerate(entries)]}
-
-
-def _words(value: Any) -> str:
-    """Text that came as a string or, from vision models, as an array of parts."""
-    if isinstance(value, str):
-        return value
-    parts = (an_object(part).get("text") for part in an_array(value))
-    return "".join(part for part in parts if isinstance(part, str))
-
-
-def _usage(value: Any) -> Usage:
-    """GLM counts cached tokens within the prompt and reasoning within the completion."""
-    usage = an_object(value)
-    return Usage(
-        input_tokens=_count(usage.get("prompt_tokens")),
-        cached_tokens=_count(an_object(usage.get("prompt_tokens_details")).get("cached_tokens")),
-        output_tokens=_count(usage.get("completion_tokens")),
-        reasoning_tokens=_count(an_object(usage.get("completion_tokens_details")).get("reasoning_tokens")),
-    )
-
-
-def _count(value: Any) -> int:
-    return int(value) if isinstance(value, (int, float)) and value > 0 else 0
-
-
-def _word(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None else str(value)
