@@ -8,10 +8,11 @@ import enum
 import functools
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal, Optional, TypedDict
 
 import pytest
@@ -19,6 +20,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, SchemaError
 from pydantic import BaseModel, Field
+from referencing.exceptions import Unresolvable
 
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import ToolCall, ToolSpec
@@ -145,7 +147,8 @@ def test_a_docstring_without_sections_is_not_parsed():
     code = (
         "import sys; from glm_agent.schema import function_schema\n"
         "def f(a: int):\n  '''One line.\n\n  And another: here.'''\n"
-        "assert function_schema(f).spec.description == 'One line.\\n\\nAnd another: here.'; assert 'griffe' not in sys.modules"
+        "assert function_schema(f).spec.description == 'One line.\\n\\nAnd another: here.'\n"
+        "assert 'griffe' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
@@ -169,6 +172,7 @@ def test_descriptions_from_field_and_annotated_win_over_the_docstring():
 
 def test_types_of_every_kind_are_shown_and_read():
     def f(
+        *,
         color: Color,
         day: datetime.date,
         path: pathlib.Path,
@@ -178,7 +182,6 @@ def test_types_of_every_kind_are_shown_and_read():
         point: Point,
         old: Old,
         node: Node,
-        *,
         table: dict[str, list[int]],
     ) -> None: ...
 
@@ -299,7 +302,7 @@ def test_string_annotations_find_local_classes():
 
 
 def test_a_parameter_without_a_type_takes_that_of_its_default():
-    assert shown(lambda a=1, b="x": None, name="f")["properties"] == {
+    assert shown(lambda a=1, b="x": (a, b), name="f")["properties"] == {
         "a": {"type": "integer", "default": 1},
         "b": {"type": "string", "default": "x"},
     }
@@ -367,7 +370,8 @@ def test_a_recursive_schema_is_followed_twice_and_then_cut_to_its_type():
     ("before", "after"),
     [
         ({"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}, {"type": ["string", "null"]}),
-        ({"anyOf": [{"type": "string", "enum": ["a"]}, {"type": "null"}]}, {"type": ["string", "null"], "enum": ["a", None]}),
+        ({"anyOf": [{"type": "string", "enum": ["a"]}, {"type": "null"}]},
+         {"type": ["string", "null"], "enum": ["a", None]}),
         ({"allOf": [{"type": "string"}], "description": "d"}, {"type": "string", "description": "d"}),
         ({"oneOf": [{"type": "string"}, {"type": "integer"}]}, {"anyOf": [{"type": "string"}, {"type": "integer"}]}),
         ({"anyOf": [{"type": "string"}, True]}, {}),
@@ -406,7 +410,7 @@ def test_a_bomb_of_references_does_not_explode():
     definitions: dict[str, Any] = {"d0": {"type": "string"}}
     for n in range(1, 40):
         part = {"$ref": f"#/$defs/d{n - 1}"}
-        definitions[f"d{n}"] = {"type": "object", "properties": {key: part for key in "abcdefgh"}}
+        definitions[f"d{n}"] = {"type": "object", "properties": dict.fromkeys("abcdefgh", part)}
     bomb = {"$ref": "#/$defs/d39", "$defs": definitions}
     small = glm_schema(bomb)
     assert small["properties"].keys() == set("abcdefgh")
@@ -433,8 +437,23 @@ def _values(names: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
 
 _NAMES = st.sampled_from(["a", "b", "title"])
 _WORDS = st.sampled_from(
-    "type properties required items prefixItems anyOf oneOf allOf enum const default $ref $defs title description"
-    " additionalProperties patternProperties minimum pattern not if then minLength maxItems $anchor format".split()
+    [
+        *(
+            "type",
+            "properties",
+            "required",
+            "items",
+            "prefixItems",
+            "anyOf",
+            "oneOf",
+            "allOf",
+            "enum",
+            "const",
+            "default",
+        ),
+        *("$ref", "$defs", "$anchor", "title", "description", "additionalProperties", "patternProperties", "pattern"),
+        *("minimum", "minLength", "maxItems", "not", "if", "then", "format"),
+    ]
 )
 _JUNK = _values(_WORDS | _NAMES | st.sampled_from(["object", "string", "#", "#/$defs/a", "null"]))
 
@@ -476,6 +495,7 @@ def _schemas() -> st.SearchStrategy[Any]:
     return st.recursive(st.booleans() | st.builds(lambda kind: {"type": kind}, types), grow, max_leaves=8)
 
 
+@settings(deadline=None)
 @given(_JUNK | _schemas())
 def test_any_json_becomes_a_valid_object_schema_and_stays_it(schema: Any):
     clean = glm_schema(schema)
@@ -487,14 +507,38 @@ def test_any_json_becomes_a_valid_object_schema_and_stays_it(schema: Any):
     assert json.dumps(glm_schema(clean)) == json.dumps(clean)
 
 
-@settings(max_examples=400)
+def _nodes(value: Any) -> Iterator[Any]:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    yield value
+    for child in children:
+        yield from _nodes(child)
+
+
+def _circles(document: Any, node: Any, seen: frozenset[str]) -> bool:
+    """Whether references lead back to themselves without going into the instance, where no validator ends."""
+    if not isinstance(node, dict):
+        return False
+    beside = [part for key in ("allOf", "anyOf", "oneOf") if isinstance(node.get(key), list) for part in node[key]]
+    beside.append(node.get("not"))
+    if isinstance(reference := node.get("$ref"), str):
+        if reference in seen:
+            return True
+        target = document
+        for key in reference[2:].split("/") if reference[2:] else ():
+            target = target.get(key) if isinstance(target, dict) else None
+        beside.append(target)
+        seen = seen | {reference}
+    return any(_circles(document, part, seen) for part in beside)
+
+
+@settings(max_examples=150, deadline=None)
 @given(_schemas(), st.dictionaries(_NAMES, _values(_NAMES), max_size=3))
 def test_what_the_original_accepts_is_accepted(schema: Any, instance: dict[str, Any]):
+    assume(not any(_circles(schema, node, frozenset()) for node in _nodes(schema)))
     try:
         Draft202012Validator.check_schema(schema)
         accepted = Draft202012Validator(schema).is_valid(instance)
-    except (SchemaError, RecursionError, Exception):
-        # No schema, or references that lead nowhere or round in circles: nothing was accepted.
+    except (SchemaError, Unresolvable, re.error):
         accepted = False
     assume(accepted)
     Draft202012Validator(glm_schema(schema)).validate(instance)
@@ -569,19 +613,28 @@ def test_what_is_checked_beyond_the_type_is_said():
     assert 'arguments.either: got "x" (string), wanted integer or array of integer.' in said
 
 
-@settings(max_examples=60)
+def _complaint(text: str, *, can_repair: bool) -> str:
+    try:
+        parse_arguments(text, _ORDER, can_repair=can_repair)
+    except ArgumentsError as error:
+        return str(error)
+    return ""
+
+
+_ORDER = function_schema(order).validator
+
+
+@settings(max_examples=60, deadline=None)
 @given(
     st.text(max_size=3_000) | st.lists(st.dictionaries(st.text(max_size=5), st.integers()), max_size=99).map(json.dumps)
 )
 def test_an_error_is_short_whatever_came(text: str):
     for can_repair in (False, True):
         for wrapped in (text, json.dumps({"items": text, text: 1}), json.dumps({"items": [{"price": text}] * 50})):
-            try:
-                parsed(order, wrapped, can_repair=can_repair)
-            except ArgumentsError as error:
-                assert 0 < len(str(error)) <= 1_500
+            assert len(_complaint(wrapped, can_repair=can_repair)) <= 1_500
 
 
+@settings(deadline=None)
 @given(st.recursive(st.integers(0, 9), lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=3), inner)))
 def test_the_example_fits_the_schema_it_was_made_from(value: Any):
     def f(
@@ -654,7 +707,7 @@ _ARGUMENTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(_ARGUMENTS, st.booleans(), st.randoms(use_true_random=False))
 def test_arguments_cut_anywhere_never_become_other_arguments(arguments: dict[str, Any], ascii: bool, random: Any):
     names = list(arguments)
@@ -668,12 +721,21 @@ def test_arguments_cut_anywhere_never_become_other_arguments(arguments: dict[str
                 continue
 
 
-def cut(a: int, b: str, c: list[int | str] = [], d: dict[str, float] = {}, e: bool = False, f: int | None = None): ...  # noqa: B006
+def cut(
+    a: int,
+    b: str,
+    *,
+    c: list[int | str] | None = None,
+    d: dict[str, float] | None = None,
+    e: bool = False,
+    f: int | None = None,
+): ...
 
 
 _CUT = function_schema(cut).validator
 
 
+@settings(deadline=None)
 @given(_ARGUMENTS)
 def test_what_can_be_repaired_is_repaired_to_the_same(arguments: dict[str, Any]):
     whole = parse_arguments(json.dumps(arguments), _CUT)
