@@ -273,15 +273,19 @@ HOSTILE = """
 
 def test_programs_named_in_a_repositorys_configuration_do_not_run(repository: Path, context: ToolContext) -> None:
     pwned, program = repository.parent / "pwned", repository.parent / "program"
-    program.write_text(f"#!/bin/sh\ntouch {pwned}\n")
+    signed = "cat > /dev/null; echo '[GNUPG:] SIG_CREATED x' >&2; echo '-----BEGIN PGP SIGNATURE-----'"
+    program.write_text(f"#!/bin/sh\ntouch {pwned}\n{signed}\n")
     program.chmod(0o755)
+    run_git(repository, "-c", f"gpg.program={program}", "commit", "-S", "--quiet", "--allow-empty", "-m", "signed")
+    pwned.unlink()
     values = {"pwned": pwned, "program": program, "hooks": repository.parent}
     with (repository / ".git" / "config").open("a") as config:
         config.write(HOSTILE.format(**values))
-    run_git(repository, "ls-files", "--others")
-    assert pwned.exists(), "the trap works where nothing guards against it"
-    pwned.unlink()
-    assert git.git_summary(context)["commits"] == 3
+    for unguarded in (("ls-files", "--others"), ("log",)):
+        run_git(repository, *unguarded)
+        assert pwned.exists(), "the trap works where nothing guards against it"
+        pwned.unlink()
+    assert git.git_summary(context)["commits"] == 4
     assert files.list_files(context)["total"] == 5
     files.count_lines(context, tracked_only=True)
     search.search_text(context, "a")
@@ -724,11 +728,12 @@ def test_busy_files_agree_with_git(repository: Path, context: ToolContext) -> No
     run_git(repository, "merge", "--quiet", "--no-ff", "--message", "merge", "side")
     run_git(repository, "rm", "--quiet", "b.js")
     commit(repository, "gone")
+    commit(repository, "empty")
     listed = run_git(repository, "log", "--format=", "--name-only", "--no-renames").split("\n")
     counts = Counter(name for name in listed if name)
     summary = git.git_summary(context, busiest=100)
     assert {each["path"]: each["commits"] for each in summary["busiest_files"]} == counts
-    assert summary["commits"] == int(run_git(repository, "rev-list", "--count", "HEAD")) == 7
+    assert summary["commits"] == int(run_git(repository, "rev-list", "--count", "HEAD")) == 8
 
 
 def test_a_folder_of_a_repository_has_figures_of_its_own(repository: Path, context: ToolContext) -> None:
