@@ -8,6 +8,7 @@ import typer
 
 from glm_agent.cli.chat import chat
 from glm_agent.cli.doctor import doctor
+from glm_agent.cli.mcp import mcp
 from glm_agent.cli.run import run
 from glm_agent.cli.sessions import sessions
 from glm_agent.cli.simulate import simulate
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(chat)
 app.add_typer(tools, name="tools")
+app.add_typer(mcp, name="mcp")
 app.add_typer(sessions, name="sessions")
 app.command()(simulate)
 app.command()(doctor)

@@ -45,7 +45,8 @@ def as_text(output: Any) -> str:
 
 def write_event(event: Event) -> None:
     """One event as a line of JSON."""
-    write_line(asdict(event))
+    # The kind first, so that a person who reads along sees it.
+    write_line({"kind": event.kind, **asdict(event)})
 
 
 def write_line(values: dict[str, Any]) -> None:

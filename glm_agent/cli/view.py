@@ -28,6 +28,7 @@ from glm_agent.messages import (
     ToolCallDelta,
     ToolFinished,
     ToolProgress,
+    ToolResult,
     ToolStarted,
     TurnResult,
     TurnStarted,
@@ -44,6 +45,8 @@ class View:
         self._region = Region(self._console, is_live=not is_quiet)
         self._shows_answer = shows_answer
         self._started = time.monotonic()
+        self._calls: dict[str, ToolCall] = {}
+        self._shown = set[str]()
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -60,7 +63,11 @@ class View:
             case ToolProgress():
                 self._region.progress(event)
             case ToolFinished():
-                self._finish(event)
+                self._shown.add(event.result.call_id)
+                call = self._region.end(event.result.call_id)
+                self._show(event.result, call, took=phrases.duration(event.duration_seconds))
+            case ToolResult():
+                self._result(event)
             case Retrying():
                 self._retry(event)
             case _:
@@ -106,22 +113,26 @@ class View:
         if response.text.strip() and (response.tool_calls or self._shows_answer):
             self.line(phrases.clean(response.text).strip())
         self._region.clear()
+        self._calls = {call.id: call for call in response.tool_calls}
 
     def _begin(self, call: ToolCall) -> None:
         self._region.begin(call)
         if not self._region.is_live:
             self.line(f"… {phrases.call(call)}", style="dim")
 
-    def _finish(self, event: ToolFinished) -> None:
-        started = self._region.end(event.result.call_id)
-        mark = Text("✗ ", style="red") if event.result.is_error else Text("✓ ", style="green")
-        call = phrases.call(started) if started else event.result.name
+    def _result(self, result: ToolResult) -> None:
+        """A result that no run was seen of: the call was refused, or the tool is not there."""
+        if result.call_id in self._shown:
+            self._shown.discard(result.call_id)
+        else:
+            self._show(result, self._calls.get(result.call_id), took="")
+
+    def _show(self, result: ToolResult, call: ToolCall | None, *, took: str) -> None:
+        mark, style = ("✗ ", "red") if result.is_error else ("✓ ", "green")
+        name = phrases.call(call) if call else phrases.clean(result.name)
+        self._console.print(Text(mark, style=style) + Text(name, style="cyan") + Text(f"  {took}", style="dim"))
         width = max(40, self._console.width - 4) if self._console.is_terminal else 200
-        self._console.print(
-            mark + Text(call, style="cyan") + Text(f"  {phrases.duration(event.duration_seconds)}", style="dim")
-        )
-        said = phrases.outcome(event.result, limit=width)
-        self.line(f"  {said}", style="red" if event.result.is_error else "dim")
+        self.line(f"  {phrases.outcome(result, limit=width)}", style="red" if result.is_error else "dim")
 
     def _retry(self, event: Retrying) -> None:
         void = "; what was shown of the answer is void" if self._region.void() else ""
