@@ -121,6 +121,7 @@ async def test_an_odd_tool_is_mended_and_the_good_one_works(fault: str) -> None:
         ("noise", '{"n": 1}'),
         ("bare_handshake", '{"n": 1}'),
         ("empty_cursor", '{"n": 1}'),
+        ("breaks_output_schema", '{"n": 1}'),
     ],
 )
 async def test_an_odd_answer_is_read(fault: str, expected: str) -> None:

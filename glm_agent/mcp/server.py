@@ -18,7 +18,7 @@ import anyio
 import anyio.lowlevel
 
 from glm_agent.errors import MCPServerError
-from glm_agent.mcp.callbacks import Progress
+from glm_agent.mcp.callbacks import Progress, log_notice
 from glm_agent.mcp.config import ServerConfig
 from glm_agent.mcp.failure import Lost, Refused, ServerDied, SessionLost, sentence, shown
 from glm_agent.mcp.owner import Owner
@@ -40,10 +40,6 @@ class ToolTimeout(Exception):
     """The server did not answer a call in time; the call was cancelled, the server still runs."""
 
 
-def _ignore(event: Event) -> None:
-    pass
-
-
 def _matches(name: str, globs: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, glob) for glob in globs)
 
@@ -55,7 +51,7 @@ class ServerConnection:
         self,
         config: ServerConfig,
         *,
-        on_event: Callable[[Event], None] = _ignore,
+        on_event: Callable[[Event], None] = log_notice,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
@@ -128,12 +124,6 @@ class ServerConnection:
                 if is_last or error.may_have_run or not owner.done.is_set():
                     raise self._died(owner, error) from None
         raise AssertionError("the last round returns or raises")
-
-    def begin_close(self) -> None:
-        """Tell the server's task to end it; needs no ``await``, so that a cancelled caller can say it too."""
-        owner = self._owners.get(anyio.lowlevel.current_token())
-        if owner is not None:
-            owner.end()
 
     async def aclose(self) -> None:
         """Stop the server; the next use starts it again. Any task may close, in any order."""

@@ -13,15 +13,12 @@ from types import TracebackType
 import anyio
 
 from glm_agent.errors import MCPServerError
+from glm_agent.mcp.callbacks import log_notice
 from glm_agent.mcp.config import ServerConfig
 from glm_agent.mcp.server import ServerConnection
 from glm_agent.mcp.sources import read_servers
 from glm_agent.mcp.tools import MCPTool, offer
 from glm_agent.messages import Event, Notice
-
-
-def _ignore(event: Event) -> None:
-    pass
 
 
 class MCPServers:
@@ -32,7 +29,7 @@ class MCPServers:
         configs: Iterable[ServerConfig],
         *,
         warnings: Iterable[str] = (),
-        on_event: Callable[[Event], None] = _ignore,
+        on_event: Callable[[Event], None] = log_notice,
     ) -> None:
         self._on_event = on_event
         self._warnings = tuple(warnings)
@@ -47,7 +44,7 @@ class MCPServers:
         *,
         environ: Mapping[str, str] | None = None,
         folder: str | Path | None = None,
-        on_event: Callable[[Event], None] = _ignore,
+        on_event: Callable[[Event], None] = log_notice,
     ) -> MCPServers:
         """The servers that files, commands, addresses, dicts and objects name. Raises ``ConfigurationError``."""
         configs, warnings = read_servers(sources, environ=environ, folder=folder)
@@ -82,8 +79,6 @@ class MCPServers:
 
     async def aclose(self) -> None:
         """Stop all servers, side by side; the next use starts them again."""
-        for connection in self.connections:
-            connection.begin_close()
         async with anyio.create_task_group() as tasks:
             for connection in self.connections:
                 tasks.start_soon(connection.aclose)

@@ -81,6 +81,7 @@ def text(value: object, context: Context, *keys: str) -> str:
 
 
 def texts(value: object, context: Context, key: str) -> tuple[str, ...]:
+    """A list of strings, each with its variables filled in."""
     if not isinstance(value, (list, tuple)):
         context.fail(key, says=f"is {kind(value)}. Write a list of strings")
     items = cast("Sequence[object]", value)
@@ -88,6 +89,7 @@ def texts(value: object, context: Context, key: str) -> tuple[str, ...]:
 
 
 def mapping(value: object, context: Context, key: str) -> dict[str, str]:
+    """An object of strings, each with its variables filled in; ``null`` leaves a key out."""
     if not isinstance(value, Mapping):
         context.fail(key, says=f"is {kind(value)}. Write an object of strings")
     items = cast("Mapping[str, object]", value)
@@ -95,12 +97,14 @@ def mapping(value: object, context: Context, key: str) -> dict[str, str]:
 
 
 def flag(value: object, context: Context, key: str) -> bool:
+    """True or false, and nothing that merely looks like it."""
     if not isinstance(value, bool):
         context.fail(key, says=f"is {kind(value)}. Write true or false")
     return value
 
 
 def number(value: object, context: Context, key: str) -> float:
+    """A number above 0."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
         context.fail(
             key, says=f"is {kind(value) if not isinstance(value, (int, float)) else value}. Write a number above 0"
@@ -109,6 +113,7 @@ def number(value: object, context: Context, key: str) -> float:
 
 
 def variable(name: object, context: Context, *keys: str) -> str:
+    """The value of the environment variable that is named."""
     if not isinstance(name, str):
         context.fail(*keys, says=f"is {kind(name)}. Write the name of an environment variable")
     return text(f"${{{name}}}", context, *keys)

@@ -21,6 +21,9 @@ GOOD: dict[str, Any] = {"name": "good", "description": "Works.", "inputSchema": 
 if FAULT == "die_once_reading":
     GOOD["annotations"] = {"readOnlyHint": True}
 
+if FAULT == "breaks_output_schema":
+    GOOD["outputSchema"] = {"type": "object", "required": ["sum"], "properties": {"sum": {"pattern": "^(a+)+$"}}}
+
 TOOLS: dict[str, list[Any]] = {
     "empty_schema": [{"name": "bad", "inputSchema": {}}],
     "no_schema": [{"name": "bad"}],
