@@ -603,7 +603,7 @@ def test_the_language_follows_from_the_name(path: str, language: str) -> None:
 
 def test_hits_are_shown_with_their_places(repository: Path, context: ToolContext) -> None:
     said = search.search_text(context, "^[a-c]$")
-    assert said == "a.py:1:a\n[1 hits in 5 files]"
+    assert said == "a.py:1:a\n[1 hit in 5 files]"
     assert search.search_text(context, "GUIDE", ignore_case=True).startswith("docs/guide.md:1:# Guide\n")
     assert search.search_text(context, "x") == "[no hit in 5 files]"  # the ignored ones are not searched
     assert search.search_text(context, "d", files="*.py").startswith("draft.py:1:d\n")

@@ -133,12 +133,13 @@ def _answer(found: list[dict[str, Any]], *, offset: int, searched: int) -> str:
     lines = [line for entry in found for line in entry.get("lines", ())]
     end = next((entry for entry in found if "hits" in entry), None)
     shown = sum(entry.get("is_hit", False) for entry in found)
+    hits = "1 hit" if shown == 1 else f"{shown} hits"
     if any("timeout" in entry for entry in found):
         note = f"[stopped after {_SEARCH_SECONDS:g} seconds: use a simpler pattern, or search fewer files]"
     elif end is not None and end["is_more"]:
-        note = f"[{shown} hits shown; there are more: go on with offset={offset + shown}]"
+        note = f"[{hits} shown; there are more: go on with offset={offset + shown}]"
     elif shown:
-        note = f"[{shown} hits in {searched} files]" if not offset else f"[{shown} hits, the last ones]"
+        note = f"[{hits} in {searched} files]" if not offset else f"[{hits}, the last ones]"
     else:
         note = f"[no hit in {searched} files]" if not offset else "[no more hits]"
     return "\n".join((*lines, note))
