@@ -8,9 +8,9 @@ CPU of a request; nothing of it is needed where a connection has one user.
 from __future__ import annotations
 
 import ssl
-import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
+from time import monotonic
 from typing import Any, TypeAlias, cast
 
 import anyio
@@ -42,15 +42,21 @@ class Connection:
         with translated():
             stream = await _network().connect_tcp(url.host, port, timeout=seconds)
             if url.scheme == "https":
-                stream = await stream.start_tls(certificates(), server_hostname=url.host, timeout=seconds)
+                try:
+                    stream = await stream.start_tls(certificates(), server_hostname=url.host, timeout=seconds)
+                except BaseException:
+                    await _close(stream)  # the library forgets it when it is cancelled
+                    raise
         return Connection(stream)
 
-    async def exchange(self, request: httpx2.Request, timeouts: Timeouts) -> h11.Response:
-        """Send the request and wait for the head of the response."""
-        body = await request.aread()
-        head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
+    async def exchange(
+        self, method: str, url: httpx2.URL, content: bytes, headers: httpx2.Headers, timeouts: Timeouts
+    ) -> h11.Response:
+        """Send a request and wait for the head of the response."""
+        said = [(b"Host", url.netloc), *headers.raw, (b"Content-Length", b"%d" % len(content))]
         with translated():
-            sent = (self._http.send(event) for event in (head, h11.Data(data=body), h11.EndOfMessage()))
+            head = h11.Request(method=method, target=url.raw_path, headers=said)
+            sent = (self._http.send(event) for event in (head, h11.Data(data=content), h11.EndOfMessage()))
             # A server may refuse a request before it has read it: its answer says why.
             with suppress(httpcore2.WriteError):
                 await self._stream.write(b"".join(filter(None, sent)), timeout=timeouts.get("write"))
@@ -70,7 +76,7 @@ class Connection:
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()
-        self.idle_since = time.monotonic()
+        self.idle_since = monotonic()
         return True
 
     def is_alive(self) -> bool:
@@ -79,8 +85,7 @@ class Connection:
 
     async def aclose(self) -> None:
         """Close it, also while being cancelled."""
-        with anyio.CancelScope(shield=True):
-            await self._stream.aclose()
+        await _close(self._stream)
 
     async def _data(self, seconds: float | None) -> bytes | None:
         """All that one read brought; None at the end of the body."""
@@ -105,6 +110,11 @@ class Connection:
         if not data and self._http.their_state is h11.SEND_RESPONSE:
             raise httpx2.RemoteProtocolError("Server disconnected without sending a response.")
         self._http.receive_data(data)
+
+
+async def _close(stream: httpcore2.AsyncNetworkStream) -> None:
+    with anyio.CancelScope(shield=True):
+        await stream.aclose()
 
 
 def _network() -> httpcore2.AsyncNetworkBackend:

@@ -7,10 +7,11 @@ here a request takes the newest idle connection off a stack.
 from __future__ import annotations
 
 import ssl
-import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
+from time import monotonic
+from typing import TypeAlias
 
 import anyio
 import httpx2
@@ -22,96 +23,77 @@ KEEP_SECONDS = 50.0
 _CONNECTING = 64
 """Connections that are opened at once; the time to connect begins when it is a request's turn."""
 
+Origin: TypeAlias = tuple[str, str, int | None]
+
 
 class PooledClient:
-    """What a model needs of an ``httpx2.AsyncClient``: no redirects, cookies, proxies or hooks."""
+    """What a model needs of an ``httpx2.AsyncClient``: no redirects, cookies, proxies or hooks.
+
+    HTTP/1.1 alone. One object belongs to one event loop.
+    """
 
     def __init__(self, *, certificates: Callable[[], ssl.SSLContext], timeout: httpx2.Timeout) -> None:
-        self._transport = PooledTransport(certificates=certificates)
-        self._extensions = {"timeout": timeout.as_dict()}
+        self._certificates = certificates
+        self._timeouts: Timeouts = timeout.as_dict()
+        self._idle = defaultdict[Origin, deque[Connection]](deque)
+        self._is_closed = False
+        self._connecting = anyio.Semaphore(_CONNECTING, fast_acquire=True)
 
     @asynccontextmanager
     async def stream(
         self, method: str, url: httpx2.URL, *, content: bytes, headers: httpx2.Headers
     ) -> AsyncGenerator[httpx2.Response, None]:
         """Send a request; the block reads the response."""
-        request = httpx2.Request(method, url, content=content, headers=headers, extensions=self._extensions)
-        response = await self._transport.handle_async_request(request)
-        response.request = request
+        origin = (url.scheme, url.host, url.port)
+        connection = await self._newest(origin) or await self._open(url)
         try:
-            yield response
-        finally:
-            await response.aclose()
-
-    async def aclose(self) -> None:
-        await self._transport.aclose()
-
-
-class PooledTransport(httpx2.AsyncBaseTransport):
-    """A transport without proxies, for HTTP/1.1. One object belongs to one event loop."""
-
-    def __init__(self, *, certificates: Callable[[], ssl.SSLContext]) -> None:
-        self._certificates = certificates
-        self._idle: dict[tuple[str, str, int | None], deque[Connection]] = {}
-        self._connecting = anyio.Semaphore(_CONNECTING, fast_acquire=True)
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        url, timeouts = request.url, request.extensions.get("timeout", {})
-        idle = self._idle.setdefault((url.scheme, url.host, url.port), deque())
-        connection = await _newest(idle)
-        if connection is None:
-            async with self._connecting:
-                connection = await Connection.open(url, timeouts, certificates=self._certificates)
-        try:
-            head = await connection.exchange(request, timeouts)
+            head = await connection.exchange(method, url, content, headers, self._timeouts)
+            body = _Body(connection, self._timeouts)
+            yield httpx2.Response(head.status_code, headers=head.headers.raw_items(), stream=body)
         except BaseException:
             await connection.aclose()
             raise
-        return httpx2.Response(
-            status_code=head.status_code,
-            headers=head.headers.raw_items(),
-            stream=_Body(connection, timeouts, idle),
-            extensions={"http_version": b"HTTP/" + head.http_version, "reason_phrase": head.reason},
-        )
+        await self._give_back(connection, origin)
 
     async def aclose(self) -> None:
-        """Close what is idle; a connection in use is closed by who uses it."""
-        idle, self._idle = self._idle, {}
-        for connections in idle.values():
+        """Close what is idle, and what is in use when its request ends."""
+        self._is_closed = True
+        for connections in self._idle.values():
             while connections:
                 await connections.pop().aclose()
 
+    async def _open(self, url: httpx2.URL) -> Connection:
+        async with self._connecting:
+            return await Connection.open(url, self._timeouts, certificates=self._certificates)
+
+    async def _newest(self, origin: Origin) -> Connection | None:
+        """The idle connection that was used last and still stands."""
+        idle = self._idle[origin]
+        while idle:
+            connection = idle.pop()
+            if monotonic() - connection.idle_since < KEEP_SECONDS and connection.is_alive():
+                return connection
+            await connection.aclose()
+        return None
+
+    async def _give_back(self, connection: Connection, origin: Origin) -> None:
+        """Keep the connection for the next request, where it can serve one, and let the oldest go."""
+        if self._is_closed or not connection.recycle():
+            await connection.aclose()
+            return
+        idle = self._idle[origin]
+        idle.append(connection)
+        if connection.idle_since - idle[0].idle_since > KEEP_SECONDS:
+            await idle.popleft().aclose()
+
 
 class _Body(httpx2.AsyncByteStream):
-    """The body of one response; closing it gives the connection back."""
+    """The body of one response."""
 
-    def __init__(self, connection: Connection, timeouts: Timeouts, idle: deque[Connection]) -> None:
-        self._connection: Connection | None = connection
-        self._timeouts, self._idle = timeouts, idle
+    def __init__(self, connection: Connection, timeouts: Timeouts) -> None:
+        self._connection, self._timeouts = connection, timeouts
 
     async def __aiter__(self) -> AsyncGenerator[bytes, None]:
-        assert self._connection is not None
         async with aclosing(self._connection.body(self._timeouts)) as pieces:
             async for piece in pieces:
                 yield piece
-
-    async def aclose(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        if not connection.recycle():
-            await connection.aclose()
-            return
-        self._idle.append(connection)
-        if connection.idle_since - self._idle[0].idle_since > KEEP_SECONDS:
-            await self._idle.popleft().aclose()
-
-
-async def _newest(idle: deque[Connection]) -> Connection | None:
-    """The idle connection that was used last and still stands."""
-    while idle:
-        connection = idle.pop()
-        if time.monotonic() - connection.idle_since < KEEP_SECONDS and connection.is_alive():
-            return connection
-        await connection.aclose()
-    return None
