@@ -41,6 +41,8 @@ turns:
         when: results | length > 0
         expect: [limit == 3]
         usage: {prompt_tokens: 5}
+        hosted: [{type: mcp, id: m, mcp: {name: "{{ n }}"}}]
+        extra: {web_search: [{link: "{{ user }}"}]}
         pace: {chunk_seconds: 0}
         quirks: {no_object: true}
         optional: true

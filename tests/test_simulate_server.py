@@ -254,6 +254,23 @@ def test_dropped_thinking_costs_the_cached_prefix(post: Post) -> None:
         assert prompt(server, within, False) == prompt(server, within, True), "the current turn keeps its thinking"
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_the_provider_ran_itself_comes_as_it_is(post: Post, stream: bool) -> None:
+    entry = {"id": "m", "type": "mcp", "mcp": {"type": "mcp_call", "name": "search", "output": {"n": "{{ 1 + 1 }}"}}}
+    source = {"title": "A", "link": "https://a.b", "refer": "ref_1"}
+    with SimulatorServer(
+        {"steps": [{"say": "[ref_1]", "hosted": [entry], "extra": {"web_search": [source]}}]}
+    ) as server:
+        response = post(server, HELLO, stream=stream)
+    told = chunks(response) if stream else [response.json()]
+    choice = told[-2 if stream else -1]["choices"][0]
+    assert choice["delta" if stream else "message"]["tool_calls"] == [
+        {**entry, "mcp": {**entry["mcp"], "output": {"n": 2}}}
+    ]
+    assert told[-1]["web_search"] == [source]
+    assert told[-1]["choices"][0]["finish_reason"] == "stop"
+
+
 def test_usage_of_the_scenario_replaces_the_counted(post: Post) -> None:
     with SimulatorServer({"steps": [{"say": "Hi", "usage": {"prompt_tokens": 900, "cached_tokens": 800}}]}) as server:
         usage = post(server, HELLO).json()["usage"]
@@ -392,7 +409,7 @@ def test_faults_follow_one_another_and_may_last(post: Post) -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("fault", ["disconnect", "cut", {"cut_after": 0}, "restart"])
+@pytest.mark.parametrize("fault", ["disconnect", "cut", {"cut_after": 0}, "reset", "restart"])
 def test_a_lost_connection_is_lost(post: Post, fault: Any, stream: bool) -> None:
     if stream and fault == "restart":
         pytest.skip("a restarted stream ends properly")
@@ -400,6 +417,23 @@ def test_a_lost_connection_is_lost(post: Post, fault: Any, stream: bool) -> None
         with pytest.raises(httpx2.TransportError):
             post(server, HELLO, stream=stream)
         assert post(server, HELLO, stream=stream).status_code == 200
+
+
+@pytest.mark.parametrize("fault", ["disconnect", {"reset_after": 0}])
+def test_a_reset_is_a_reset_and_not_an_end(fault: Any) -> None:
+    request = b"POST /chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: k\r\nContent-Length: %d\r\n\r\n%s"
+    body = json.dumps({**HELLO, "stream": True}).encode()
+    with SimulatorServer(faulty(fault)) as server:
+        place = ("127.0.0.1", int(server.address.rpartition(":")[2]))
+        with socket.create_connection(place, timeout=10) as connection:
+            connection.sendall(request % (len(body), body))
+            with pytest.raises(ConnectionResetError):
+                _read_all(connection)
+
+
+def _read_all(connection: socket.socket) -> None:
+    while connection.recv(65_536):
+        pass
 
 
 def test_a_cut_stream_ends_after_its_chunks(client: httpx2.Client) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from glm_agent.messages import ToolCall
 from glm_agent.simulate.conversation import Conversation
-from glm_agent.simulate.json_values import array_in, object_in
+from glm_agent.simulate.json_values import JsonObject, array_in, object_in
 from glm_agent.simulate.scenario import Pace, Quirks, Settings, UsageFigures
 from glm_agent.simulate.scenario_faults import Fault
 from glm_agent.simulate.service_models import ModelFacts
@@ -25,6 +25,10 @@ class Answer:
     reasoning: str = ""
     calls: tuple[ToolCall, ...] = ()
     """A call with an empty id gets one when it is spelled."""
+    hosted: tuple[JsonObject, ...] = ()
+    """Entries of ``tool_calls`` that the provider ran itself."""
+    extra: JsonObject = field(default_factory=dict[str, Any])
+    """More top-level fields of the body, or of the last chunk."""
     finish: str = ""
     """The ``finish_reason``; empty: ``tool_calls`` where there are calls, else ``stop``."""
     usage: UsageFigures = field(default_factory=UsageFigures)

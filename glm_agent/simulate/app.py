@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 import json
 import logging
+import socket
+import struct
 from collections import OrderedDict, deque
 from dataclasses import replace
 from typing import Any
@@ -32,6 +34,7 @@ from glm_agent.simulate.tokens import PrefixCache, blocks, prompt_tokens
 PREFIXES = ("/api/paas/v4", "/api/coding/paas/v4", "/v1", "")
 """Where the service answers; the first is that of ``base_url``."""
 _MOST_REMEMBERED = 20_000
+_MOST_KEPT_BYTES = 64 * 2**20
 _log = logging.getLogger("glm_agent.simulate")
 
 
@@ -40,12 +43,17 @@ class Service:
 
     def __init__(self, player: Player) -> None:
         self.player = player
-        self.requests: deque[JsonObject] = deque(maxlen=1_000)
-        """Bodies of the accepted requests, the latest thousand."""
+        self._kept: deque[bytes] = deque()
+        self._kept_bytes = 0
         self._prefixes = PrefixCache()
         self._request_ids: OrderedDict[str, int] = OrderedDict()
         self._attempts: OrderedDict[str, int] = OrderedDict()
         self._running = 0
+
+    @property
+    def requests(self) -> list[JsonObject]:
+        """Bodies of the accepted requests, in order; of many, the latest."""
+        return [json.loads(raw) for raw in tuple(self._kept)]
 
     def app(self) -> Starlette:
         chats = [Route(f"{prefix}/chat/completions", self.chat, methods=["POST"]) for prefix in PREFIXES]
@@ -78,6 +86,12 @@ class Service:
             )
         return _Sent(response, self)
 
+    def _keep(self, raw: bytes) -> None:
+        self._kept.append(raw)
+        self._kept_bytes += len(raw)
+        while self._kept_bytes > _MOST_KEPT_BYTES and len(self._kept) > 1:
+            self._kept_bytes -= len(self._kept.popleft())
+
     def began(self) -> None:
         self._running += 1
 
@@ -91,7 +105,7 @@ class Service:
         body = _parsed(raw)
         check(body, is_coding=is_coding)
         self._first_time(key, body.get("request_id"))
-        self.requests.append(body)
+        self._keep(raw)
         reply = self._reply(body, key, is_coding=is_coding)
         fault = self._fault(reply, key)
         if fault is not None and (other := instead(fault)) is not None:
@@ -179,10 +193,7 @@ class _Sent(PlainResponse):
             return
         has_begun = False
         for action in self._response.actions:
-            if action is End.RESET:
-                await _end(action, scope, gone)
-                return
-            if not has_begun:
+            if not has_begun and action is not End.RESET:
                 await self._begin(send)
                 has_begun = True
             if isinstance(action, End):
@@ -203,6 +214,8 @@ async def _end(how: End, scope: Scope, gone: asyncio.Future[None]) -> None:
     """End the connection, or wait until the client does."""
     transport: asyncio.Transport = scope["state"]["transport"]
     if how is End.RESET:
+        # Without lingering, closing sends RST instead of FIN.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     elif how is End.CLOSE:
         transport.close()

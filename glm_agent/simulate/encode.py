@@ -83,11 +83,8 @@ def body(reply: Reply) -> JsonObject:
         message["content"] = answer.text or None
     if answer.reasoning:
         message["reasoning_content"] = answer.reasoning
-    if answer.calls:
-        message["tool_calls"] = [
-            {"id": _body_call_id(reply, call, at), "index": at, **_function(reply, call)}
-            for at, call in enumerate(answer.calls)
-        ]
+    if calls := [*answer.hosted, *(_body_call(reply, call, at) for at, call in enumerate(answer.calls))]:
+        message["tool_calls"] = calls
     whole: JsonObject = {
         "choices": [{"finish_reason": answer.finish_reason, "index": 0, "message": message}],
         "created": reply.created,
@@ -98,6 +95,7 @@ def body(reply: Reply) -> JsonObject:
     }
     if answer.quirks.no_object:
         del whole["object"]
+    whole |= answer.extra
     return whole if reply.usage is None else {**whole, "usage": reply.usage}
 
 
@@ -121,6 +119,8 @@ def _chunks(reply: Reply) -> Iterator[JsonObject]:
         yield _chunk(reply, {"role": "assistant", "reasoning_content": piece})
     for piece in pieces(answer.text, characters=size):
         yield _chunk(reply, {"role": "assistant", "content": piece})
+    for entry in answer.hosted:
+        yield _chunk(reply, {"tool_calls": [entry]})
     for at, call in enumerate(answer.calls):
         yield from _call_chunks(reply, call, at)
     yield from _last_chunks(reply)
@@ -129,6 +129,7 @@ def _chunks(reply: Reply) -> Iterator[JsonObject]:
 def _last_chunks(reply: Reply) -> Iterator[JsonObject]:
     content = None if reply.answer.quirks.null_content else ""
     last = _chunk(reply, {"role": "assistant", "content": content}, finish=reply.answer.finish_reason)
+    last |= reply.answer.extra
     usage = reply.usage
     if usage is None:
         yield last
@@ -169,6 +170,10 @@ def _stream_call_id(reply: Reply, call: ToolCall, at: int) -> str:
     if call.id or reply.answer.quirks.same_call_ids:
         return call.id or f"call_{at}"
     return "call_" + hashlib.sha256(f"{reply.digest}:{at}".encode()).hexdigest()[:24]
+
+
+def _body_call(reply: Reply, call: ToolCall, at: int) -> JsonObject:
+    return {"id": _body_call_id(reply, call, at), "index": at, **_function(reply, call)}
 
 
 def _body_call_id(reply: Reply, call: ToolCall, at: int) -> str:

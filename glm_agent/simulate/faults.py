@@ -126,14 +126,11 @@ def _spoiled(reply: Reply, fault: Fault) -> Iterator[Action]:
     """The frames of a stream with one fault."""
     proper = [*frames(reply), DONE]
     match fault.kind:
-        case "cut_after":
-            yield from _first(proper, fault.cut_after)
-            yield End.CLOSE
+        case "cut_after" | "reset_after" | "stall_after":
+            yield from _first(proper, getattr(fault, fault.kind))
+            yield _ENDS[fault.kind]
         case "end_after":
             yield from _first(proper, fault.end_after)
-        case "stall_after":
-            yield from _first(proper, fault.stall_after)
-            yield End.HANG
         case "restart_after":
             yield from _restarted(proper, reply, fault.restart_after or 0)
         case "malformed_after":
@@ -153,6 +150,9 @@ def _spoiled(reply: Reply, fault: Fault) -> Iterator[Action]:
             yield from _encoded(b"".join(proper), fault.encoding or "")
         case _:
             yield from proper
+
+
+_ENDS = {"cut_after": End.CLOSE, "reset_after": End.RESET, "stall_after": End.HANG}
 
 
 def _first(proper: list[bytes], count: int | None) -> list[bytes]:
@@ -235,9 +235,9 @@ def _spoiled_body(body: bytes, fault: Fault) -> Iterator[Action]:
     """One body with a fault: what a stream does between chunks happens in its middle."""
     half = body[: len(body) // 2]
     match fault.kind:
-        case "cut_after" | "restart_after":
+        case "cut_after" | "restart_after" | "reset_after":
             yield half
-            yield End.CLOSE
+            yield _ENDS.get(fault.kind, End.CLOSE)
         case "end_after" | "malformed_after":
             yield half
         case "stall_after":

@@ -100,7 +100,10 @@ class ScriptPlayer:
 
 def _step(said: JsonObject) -> Step:
     """The step that a function returned: its texts are no templates."""
-    spoken = {key: _literal(value) if key in ("say", "think", "calls") else value for key, value in said.items()}
+    spoken = {
+        key: _literal(value) if key in ("say", "think", "calls", "hosted", "extra") else value
+        for key, value in said.items()
+    }
     return scenario_of({"steps": [spoken]}, source="answer()").all_turns[0].steps[0]
 
 
@@ -126,6 +129,8 @@ def _spoken(step: Step, names: JsonObject, settings: Settings) -> Answer:
         text=render(step.say or "", names),
         reasoning=render(step.think or "", names),
         calls=tuple(made for call in step.calls for made in _calls(call, names)),
+        hosted=tuple(fill(step.hosted, names)),
+        extra=fill(step.extra, names),
         finish=step.finish or "",
         usage=step.usage or UsageFigures(),
         pace=_over(settings.pace, step.pace),

@@ -15,6 +15,7 @@ from glm_agent.simulate.json_values import is_object
 from glm_agent.simulate.scenario_base import (
     Arguments,
     Expression,
+    Filled,
     JsonSchema,
     Pattern,
     Strict,
@@ -148,6 +149,10 @@ class Step(Strict):
     """What goes wrong first."""
     faults: Faults = Field(default_factory=list[Fault])
     """What goes wrong first, one after the other."""
+    hosted: list[Filled] = Field(default_factory=list[Filled])
+    """Entries of ``tool_calls`` that the provider ran itself: ``{type: mcp, mcp: {…}}``; texts are templates."""
+    extra: Filled = Field(default_factory=dict[str, Any])
+    """More top-level fields of the body or the last chunk, such as ``web_search``; texts are templates."""
     usage: UsageFigures | None = None
     pace: Pace | None = None
     quirks: Quirks | None = None
@@ -162,11 +167,11 @@ class Step(Strict):
 
     @model_validator(mode="after")
     def _says_something(self) -> Step:
-        says = [key for key in ("think", "say", "calls", "finish") if getattr(self, key) not in (None, [])]
+        says = [key for key in ("think", "say", "calls", "hosted", "finish") if getattr(self, key) not in (None, [])]
         if self.steps is not None and (says or self.all_faults):
             raise ValueError("a block has 'steps' and says nothing itself: move the rest into one of them")
         if self.steps is None and not says and not any(fault.times == "always" for fault in self.all_faults):
-            raise ValueError("a step needs 'say', 'think', 'calls', 'finish' or 'steps'")
+            raise ValueError("a step needs 'say', 'think', 'calls', 'hosted', 'finish' or 'steps'")
         return self
 
     @property

@@ -62,6 +62,7 @@ _Scalar = str | bool | int | float
 Template = Annotated[str, BeforeValidator(_template, json_schema_input_type=_Scalar)]
 Expression = Annotated[str, BeforeValidator(_expression, json_schema_input_type=_Scalar)]
 Pattern = Annotated[str, BeforeValidator(_pattern)]
+Filled = Annotated[dict[str, Any], BeforeValidator(_templates)]
 Arguments = Annotated[dict[str, Any] | list[Any] | str, BeforeValidator(_templates)]
 
 

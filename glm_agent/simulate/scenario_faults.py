@@ -14,6 +14,7 @@ _SHORT_FAULTS: dict[str, dict[str, Any]] = {
     "empty": {"empty": 200},
     "disconnect": {"disconnect": True},
     "cut": {"cut_after": 1},
+    "reset": {"reset_after": 1},
     "end": {"end_after": 1},
     "stall": {"stall_after": 0},
     "restart": {"restart_after": 2},
@@ -31,6 +32,7 @@ _KINDS = (
     "empty",
     "disconnect",
     "cut_after",
+    "reset_after",
     "end_after",
     "stall_after",
     "restart_after",
@@ -61,6 +63,8 @@ class Fault(Strict):
     """The connection is reset before the first byte."""
     cut_after: int | None = Field(default=None, ge=0)
     """The connection is closed after so many chunks."""
+    reset_after: int | None = Field(default=None, ge=0)
+    """The connection is reset after so many chunks."""
     end_after: int | None = Field(default=None, ge=0)
     """The stream ends properly after so many chunks, without finish and ``[DONE]``."""
     stall_after: int | None = Field(default=None, ge=0)
@@ -98,7 +102,7 @@ class Fault(Strict):
     """How the error stands in the stream: a data frame, an ``event: error``, a bare line."""
     bytes: int = Field(default=64 * 2**20, ge=1, le=2**30)
     """Length of the huge line."""
-    times: int | Literal["always"] = 1
+    times: Annotated[int, Field(ge=1)] | Literal["always"] = 1
     """For how many attempts of the same request."""
 
     @model_validator(mode="before")

@@ -20,7 +20,9 @@ from glm_agent.messages import (
 from glm_agent.models.model import ModelEvent
 from glm_agent.simulate.tokens import pieces
 
-Answer: TypeAlias = str | ModelResponse | ToolCall | TurnStopped | BaseException | Sequence[ModelEvent | ToolCall]
+Answer: TypeAlias = (
+    str | ModelResponse | ToolCall | TurnStopped | BaseException | Sequence[ModelEvent | ToolCall | BaseException]
+)
 Line: TypeAlias = Answer | Callable[[ModelRequest], Answer]
 """What one request is answered with.
 
@@ -88,7 +90,9 @@ def _events(answer: Answer, *, model: str) -> Iterator[ModelEvent | BaseExceptio
             yield from _listed(answer, model=model)
 
 
-def _listed(answer: Sequence[ModelEvent | ToolCall], *, model: str) -> Iterator[ModelEvent | BaseException]:
+def _listed(
+    answer: Sequence[ModelEvent | ToolCall | BaseException], *, model: str
+) -> Iterator[ModelEvent | BaseException]:
     calls = tuple(item for item in answer if isinstance(item, ToolCall))
     if calls and len(calls) == len(answer):
         yield from _spoken(ModelResponse(tool_calls=calls, finish_reason="tool_calls", model=model))

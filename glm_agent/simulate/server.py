@@ -92,8 +92,8 @@ class SimulatorServer:
 
     @property
     def requests(self) -> list[dict[str, Any]]:
-        """Bodies of the accepted requests, in order; of many, the latest thousand."""
-        return list(self._service.requests)
+        """Bodies of the accepted requests, in order; of many, the latest 64 MiB."""
+        return self._service.requests
 
     def unused_steps(self) -> list[str]:
         """The scenario's steps that no request has reached."""

@@ -95,6 +95,7 @@ MODELS: dict[str, ModelFacts] = {
     ),
 }
 
+MODELS["autoglm-phone-multilingual"] = MODELS["autoglm-phone"]
 SIMULATED = ModelFacts(window=200_000, max_output=131_072, parts=_SEEING, efforts=_ALL_EFFORTS)
 """Ids that begin with ``simulate``: no real model, but one that takes everything."""
 
