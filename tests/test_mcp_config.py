@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glm_agent.errors import ConfigurationError
@@ -308,9 +308,12 @@ def test_long_names_stay_apart() -> None:
     assert len(first) == len(second) == 64
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     st.recursive(
-        st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+        st.none() | st.text() | st.integers(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=8,
     )
 )
 def test_plain_json_is_left_alone(value: object) -> None:

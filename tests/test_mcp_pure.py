@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glm_agent.errors import ToolError
@@ -17,8 +17,9 @@ from glm_agent.mcp.normalize import answered_id, repair_messages, repair_result
 from glm_agent.mcp.process import environment
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
 )
 
 
@@ -62,9 +63,10 @@ def test_the_answered_request_is_found_at_either_end(text: bytes, expected: obje
 # -- repairs --------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(["tools/list", "tools/call", "initialize", "other"]),
-    st.dictionaries(st.text(), JSON),
+    st.dictionaries(st.text(max_size=5), JSON, max_size=3),
     st.booleans(),
 )
 def test_repairing_any_result_leaves_json_and_does_not_fail(
@@ -76,6 +78,7 @@ def test_repairing_any_result_leaves_json_and_does_not_fail(
     json.dumps(result)
 
 
+@settings(max_examples=60, deadline=None)
 @given(JSON)
 def test_repaired_messages_are_always_objects_with_a_version(data: object) -> None:
     assert all(message["jsonrpc"] == "2.0" for message in repair_messages(data))
