@@ -54,3 +54,9 @@ bench-check: $(VENV)/.test
 
 bench-report: $(VENV)/.test
 	$(BIN)/python -m benchmarks --report
+
+# make mutants       change one thing at a time in the core; fails where no test notices (see docs/mutants.md)
+.PHONY: mutants
+
+mutants: $(VENV)/.test
+	$(BIN)/python tests/house/mutate.py $(MODULES)

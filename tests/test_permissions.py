@@ -97,6 +97,11 @@ def test_a_decision_names_its_rule_and_its_reason(policy: Policy, tool: ToolSpec
     assert decide(tool, policy) == expected
 
 
+def test_a_plain_yes_has_no_rule_and_no_reason() -> None:
+    decision = decide(spec(), Policy())
+    assert (decision.rule, decision.reason) == ("", "")
+
+
 def test_a_grant_is_named_too_and_holds_for_one_tool_only() -> None:
     policy, granted = Policy(ask=("*",)), frozenset({"git__push"})
     assert decide(spec(), policy, granted=granted) == Decision(verdict="allow", rule="granted for this session")
