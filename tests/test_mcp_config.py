@@ -141,6 +141,14 @@ def test_streamable_http_has_many_spellings(tmp_path: Path, word: str) -> None:
     assert one(tmp_path / "m.json", {"transport": word, "url": "http://h/mcp"}).transport == "http"
 
 
+@pytest.mark.parametrize(
+    ("key", "number", "seconds"),
+    [("timeout", 60000, 60), ("timeout", 60, 60), ("timeout_seconds", 5000, 5000), ("toolTimeout", 1500, 1.5)],
+)
+def test_a_time_is_in_the_unit_that_was_meant(tmp_path: Path, key: str, number: int, seconds: float) -> None:
+    assert one(tmp_path / "m.json", {"command": "x", key: number}).timeout_seconds == seconds
+
+
 def test_a_map_of_entries_needs_no_outer_key(tmp_path: Path) -> None:
     ((config,), _) = read(tmp_path / "m.json", '{"fs": {"command": "x"}}')
     assert config.name == "fs"

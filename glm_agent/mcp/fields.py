@@ -115,18 +115,21 @@ def _prefix(config: ServerConfig, key: str, value: Any, context: values.Context)
 
 
 def _timeout(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
-    return replace(config, timeout_seconds=values.number(value, context, key) * _unit(key, context))
+    return replace(config, timeout_seconds=_seconds(values.number(value, context, key), key, context))
 
 
 def _startup(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
-    return replace(config, startup_timeout_seconds=values.number(value, context, key) * _unit(key, context))
+    return replace(config, startup_timeout_seconds=_seconds(values.number(value, context, key), key, context))
 
 
-def _unit(key: str, context: values.Context) -> float:
-    """Seconds in one unit of the key: its name may say so, else the dialect does."""
+def _seconds(number: float, key: str, context: values.Context) -> float:
+    """Seconds that a number means: the key may name its unit, else the dialect does."""
     if key.endswith(("_sec", "_seconds", "Seconds")):
-        return 1.0
-    return 0.001 if key.endswith(("_ms", "Ms")) else context.seconds_per_unit
+        return number
+    if key.endswith(("_ms", "Ms")):
+        return number / 1000
+    # Cline counts in seconds where the others count in milliseconds, and nobody means half a second.
+    return number if number < 1000 else number * context.seconds_per_unit
 
 
 def _trust(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
