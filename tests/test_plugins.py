@@ -96,7 +96,11 @@ def test_files_of_a_folder_import_each_other_and_share_what_they_import(write: W
     write("tools/b.py", "from .shared import stock\nstock.append(1)\n", tools="two")
     write("tools/shared.py", "stock = []")
     assert names("tools") == ["two", "one"]  # the tool that both offer comes once
-    (shared,) = [module for name, module in sys.modules.items() if name.endswith(".shared")]
+    (shared,) = [
+        module
+        for name, module in sys.modules.items()
+        if name.startswith("glm_agent plugins.") and name.endswith(".shared")
+    ]
     assert shared.stock == [1]
 
 

@@ -10,6 +10,7 @@ from glm_agent.messages import ToolSpec
 
 
 def tools_of(module: ModuleType) -> list[Any]:
+    """The tools of a module, in the order of their definition or of its ``__all__``."""
     names: Iterable[str] = getattr(module, "__all__", vars(module))
     return [value for value in (getattr(module, name) for name in tuple(names)) if _is_tool(value)]
 
