@@ -80,14 +80,15 @@ def encode_request(
     if not stream:
         fields.pop("stream_options", None)
     hosted = request.settings.hosted_tools if dialect.is_native else ()
-    pieces = [dumps(fields)[:-1]]
+    before = [dumps(fields)[:-1]]
     if request.tools or hosted:
-        pieces += [b',"tools":[', b",".join(_tools(request.tools, hosted, model)), b"]"]
-    pieces += [b',"messages":[', b",".join(writer.messages(request.instructions, request.messages)), b"]"]
-    if request_id and dialect.is_native:
-        pieces += [b',"request_id":', dumps(request_id)]
-    pieces.append(b"}")
-    return b"".join(pieces)
+        before += [b',"tools":[', b",".join(_tools(request.tools, hosted, model)), b"]"]
+    after = b',"request_id":%b}' % dumps(request_id) if request_id and dialect.is_native else b"}"
+    messages = writer.messages(request.instructions, request.messages)
+    # Joined once: a second copy of half a megabyte costs ten times as much as the first.
+    messages[0] = b"".join([*before, b',"messages":[', messages[0]])
+    messages[-1] += b"]" + after
+    return b",".join(messages)
 
 
 class _BytesOnce:
@@ -104,11 +105,16 @@ class _BytesOnce:
         self._kept: dict[int, tuple[ref[Any], bytes]] = {}
 
     def __call__(self, thing: Any) -> bytes:
-        key = id(thing)
-        kept = self._kept.get(key)
-        if kept is not None and kept[0]() is thing:
-            return kept[1]
-        made = self._make(thing)
+        kept = self._kept.get(id(thing))
+        return kept[1] if kept is not None and kept[0]() is thing else self._new(thing)
+
+    def each(self, things: Iterable[Any]) -> list[bytes]:
+        """The bytes of many; this line is what a long history costs."""
+        get, new = self._kept.get, self._new
+        return [kept[1] if (kept := get(id(thing))) and kept[0]() is thing else new(thing) for thing in things]
+
+    def _new(self, thing: Any) -> bytes:
+        key, made = id(thing), self._make(thing)
         forget = self._kept.pop
         self._kept[key] = (ref(thing, lambda _: forget(key, None)), made)
         return made
@@ -121,18 +127,25 @@ class _Writer:
         self._model, self._capabilities, self._dialect = model, capabilities, dialect
         self._message = _BytesOnce(self._write)
         self._attachments = _BytesOnce(self._write_attachments)
+        self._has_attachments = False
+        """Whether any result so far had parts that this model reads."""
 
     def messages(self, instructions: str, history: Sequence[Message]) -> list[bytes]:
         written = [_system(instructions)] if instructions.strip() else []
         if not history or not isinstance(history[0], UserMessage):
             # A request needs a user message (1214). Told by the first one alone, so that the prefix only grows.
             written.append(_user(_GO_ON))
-        message, held = self._message, list[bytes]()
-        for said in history:
+        pieces = self._message.each(history)
+        return written + (self._with_attachments(history, pieces) if self._has_attachments else pieces)
+
+    def _with_attachments(self, history: Sequence[Message], pieces: Sequence[bytes]) -> list[bytes]:
+        """The parts of tool results follow behind the last result of a step."""
+        written, held = list[bytes](), list[bytes]()
+        for said, piece in zip(history, pieces, strict=True):
             if held and not isinstance(said, ToolResult):
                 written += held
                 held = []
-            written.append(message(said))
+            written.append(piece)
             if isinstance(said, ToolResult) and said.attachments and (attachments := self._attachments(said)):
                 held.append(attachments)
         return written + held
@@ -184,6 +197,7 @@ class _Writer:
             else f"[{part.kind} left out: model '{self._model}' cannot read it]"
             for part in result.attachments
         ]
+        self._has_attachments = self._has_attachments or any(map(self._reads, result.attachments))
         text = "\n".join([content, *notes]) if content else "\n".join(notes)
         return dumps({"role": "tool", "tool_call_id": result.call_id, "content": text})
 

@@ -19,6 +19,7 @@ import httpcore2
 import httpx2
 
 _READ_BYTES = 65_536
+_COPY_BYTES = 65_536
 _HEAD_LIMIT = 100 * 1024
 """Bytes of a response's head, or of a chunk's; more is no honest server."""
 
@@ -55,11 +56,14 @@ class Connection:
         """Send a request and wait for the head of the response."""
         said = [(b"Host", url.netloc), *headers.raw, (b"Content-Length", b"%d" % len(content))]
         with translated():
-            head = h11.Request(method=method, target=url.raw_path, headers=said)
-            sent = (self._http.send(event) for event in (head, h11.Data(data=content), h11.EndOfMessage()))
+            head = self._http.send(h11.Request(method=method, target=url.raw_path, headers=said)) or b""
+            self._http.send(h11.Data(data=content))
+            self._http.send(h11.EndOfMessage())
             # A server may refuse a request before it has read it: its answer says why.
             with suppress(httpcore2.WriteError):
-                await self._stream.write(b"".join(filter(None, sent)), timeout=timeouts.get("write"))
+                # One packet for both, unless copying the body costs more than another call of the system.
+                for data in (head, content) if len(content) > _COPY_BYTES else (head + content,):
+                    await self._stream.write(data, timeout=timeouts.get("write"))
             while not isinstance(event := await self._next(timeouts.get("read")), h11.Response):
                 pass
         return event
