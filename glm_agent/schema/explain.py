@@ -45,7 +45,7 @@ def located(tree: Any, place: Sequence[int | str]) -> list[int | str]:
     path: list[int | str] = []
     for key in place:
         if (is_object(tree) and key in tree) or (is_array(tree) and isinstance(key, int) and 0 <= key < len(tree)):
-            tree = tree[key]
+            tree = cast("Any", tree)[key]
         else:
             continue
         path.append(key)

@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 from glm_agent.messages import JsonObject
 from glm_agent.schema.shapes import is_array, is_object
+from glm_agent.schema.widening import ANNOTATIONS, in_todays_spelling, keep_wide, simplify
 
 _MAX_CHARACTERS = 256 * 1024
 _MAX_DESCRIPTION = 8_000
@@ -26,7 +27,6 @@ _LIMITS = ((2, 32), (1, 32), (1, 8), (0, 4))
 
 _DROP = object()
 _TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
-_ANNOTATIONS = frozenset({"description", "default", "examples", "deprecated", "readOnly", "writeOnly"})
 
 
 def glm_schema(schema: object) -> JsonObject:
@@ -71,7 +71,7 @@ class _Walk:
             target = self._resolve(reference)
             if is_object(target):
                 return self._inline(reference, target, value, depth)
-        return _simplify(self._keywords(_todays(value), depth))
+        return simplify(self._keywords(in_todays_spelling(value), depth))
 
     def _keywords(self, node: JsonObject, depth: int) -> JsonObject:
         clean: JsonObject = {}
@@ -81,11 +81,11 @@ class _Walk:
             if kept is not _DROP:
                 self.spend(len(key) + 4)
                 clean[key] = kept
-        return _mend(node, clean)
+        return keep_wide(node, clean)
 
     def _inline(self, reference: str, target: JsonObject, node: JsonObject, depth: int) -> JsonObject:
         """The target in place. Of the keywords beside a reference only annotations can be merged without narrowing."""
-        beside = self._keywords({key: node[key] for key in node if key in _ANNOTATIONS}, depth)
+        beside = self._keywords({key: node[key] for key in node if key in ANNOTATIONS}, depth)
         if self._path.count(reference) >= self._follow:
             shown = self._keywords({key: target[key] for key in ("type", "description") if key in target}, depth)
         else:
@@ -304,75 +304,3 @@ _RULES: Mapping[str, _Rule] = {
 }
 """Not in here, hence dropped: ``not``, ``if``, ``contains``, ``unevaluated…`` and ``dependent…``, which turn
 narrower when a schema inside them is widened; ``title``, ``$schema`` and words of other dialects."""
-
-
-# -- rules between keywords -----------------------------------------------------------------------------
-
-
-def _todays(node: JsonObject) -> JsonObject:
-    """A tuple in the spelling of drafts up to 2019, in that of 2020."""
-    if not isinstance(node.get("items"), list) or "prefixItems" in node:
-        return node
-    rest = {key: value for key, value in node.items() if key != "additionalItems"}
-    return {**rest, "prefixItems": node["items"], "items": node.get("additionalItems")}
-
-
-def _mend(node: JsonObject, clean: JsonObject) -> JsonObject:
-    """Keep a dropped keyword from narrowing those that lean on it, and old spellings from being lost."""
-    if "prefixItems" in node and "prefixItems" not in clean:
-        clean.pop("items", None)
-    if any(_lost_entries(node.get(key), clean.get(key)) for key in ("properties", "patternProperties")):
-        clean.pop("additionalProperties", None)
-    if "oneOf" in clean:
-        branches = clean.pop("oneOf")
-        clean.setdefault("anyOf", branches)
-    return clean
-
-
-def _lost_entries(before: Any, after: Any) -> bool:
-    if before is None:
-        return False
-    if not is_object(before):
-        return True
-    wanted = sum(entry is not False for entry in before.values())
-    return wanted > (len(after) if is_object(after) else 0)
-
-
-def _simplify(schema: JsonObject) -> JsonObject:
-    """Unions that say nothing go, unions of one are what they hold, a union with null is a type with null."""
-    for key in ("allOf", "anyOf"):
-        if key in schema:
-            schema = _simplify_branches(schema, key)
-    return schema
-
-
-def _simplify_branches(schema: JsonObject, key: str) -> JsonObject:
-    branches = cast("list[JsonObject]", schema[key])
-    rest = {name: value for name, value in schema.items() if name != key}
-    says_nothing = [branch for branch in branches if _ANNOTATIONS.issuperset(branch)]
-    if key == "anyOf" and says_nothing:
-        return rest
-    branches = [branch for branch in branches if branch not in says_nothing]
-    if not branches:
-        return rest
-    single = _nullable(branches) if key == "anyOf" and len(branches) == 2 else None
-    if len(branches) == 1:
-        single = branches[0]
-    if single is not None and _ANNOTATIONS.issuperset(rest):
-        return {**single, **rest}
-    return {**rest, key: branches}
-
-
-def _nullable(branches: list[JsonObject]) -> JsonObject | None:
-    """``[X, null]`` as one schema, where X is simple enough."""
-    others = [branch for branch in branches if branch.get("type") != "null"]
-    if len(others) != 1:
-        return None
-    schema = dict(others[0])
-    if "type" not in schema or not schema.keys().isdisjoint({"anyOf", "allOf", "const"}):
-        return None
-    kinds: list[str] = schema["type"] if is_array(schema["type"]) else [schema["type"]]
-    schema["type"] = list(dict.fromkeys([*kinds, "null"]))
-    if "enum" in schema and None not in schema["enum"]:
-        schema["enum"] = [*schema["enum"], None]
-    return schema
