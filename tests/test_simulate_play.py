@@ -103,6 +103,25 @@ def test_parallel_results_may_come_in_any_order() -> None:
     assert talk.ask().text == "first,second"
 
 
+def test_results_can_be_asked_for_by_name_and_by_number() -> None:
+    talk = play("""
+steps:
+  - calls: [a, get, a]
+  - say: >-
+      {{ 'a' in results }} {{ 'b' in results }} {{ results.get }} {{ results[0] }} {{ results[-1] }} {{ results.a }}
+      {{ results | list }} {{ all_results.b }} {{ results.b is defined }} {{ results | length }}
+""")
+    talk.say("go")
+    assert talk.give("1", {"k": 2}, "3").text == 'true false {"k": 2} 1 3 3 [1, {"k": 2}, 3] [] false 3'
+
+
+def test_a_result_is_not_seen_before_it_came() -> None:
+    talk = play("steps: [{calls: [a]}, {when: results | length == 1, calls: [a]}, {say: '{{ results | length }}'}]")
+    talk.say("go")
+    talk.give("1")
+    assert talk.give("2").text == "2"
+
+
 def test_steps_follow_the_answers_whatever_the_user_says() -> None:
     talk = play("steps: [{say: one}, {say: 'two: {{ users | join(\"/\") }}'}]")
     assert talk.say("a").text == "one"
@@ -311,6 +330,14 @@ def test_directives_think_say_and_finish() -> None:
     assert (first.reasoning, first.text, called(first)) == ("I add.", "Adding.", [("add", {})])
     last = talk.give("5")
     assert (last.text, last.finish_reason) == ("Done.\nBye.", "length")
+
+
+def test_directives_stand_in_the_message_that_began_the_turn() -> None:
+    talk = Talk(DirectivePlayer(), tools=("look",))
+    talk.say("say Hello.")
+    assert called(talk.say("call look\nthen say Seen.")) == [("look", {})]
+    talk.messages.append({"role": "tool", "tool_call_id": "call_0", "content": "a picture"})
+    assert talk.say("call another").text == "Seen.", "what follows a result directly is no new turn"
 
 
 def test_one_result_is_repeated_alone() -> None:

@@ -290,6 +290,19 @@ def test_it_answers_under_each_usual_address(client: httpx2.Client, prefix: str)
     assert "glm-5.3-flash" in [model["id"] for model in models["data"]]
 
 
+def test_the_coding_endpoint_keeps_thinking_and_maps_what_the_other_refuses(client: httpx2.Client) -> None:
+    thought = {"role": "assistant", "content": "Hi", "reasoning_content": "Greeting. " * 10}
+    asked = {"model": "glm-5.3", "messages": [*HELLO["messages"], thought, *HELLO["messages"]]}
+    off = {**asked, "thinking": {"type": "disabled"}}
+    with SimulatorServer({"steps": [{"say": "a"}, {"say": "b", "think": "Hm."}]}) as server:
+        general, coding = (f"{server.address}/api/{kind}/chat/completions" for kind in ("paas/v4", "coding/paas/v4"))
+        prompts = [client.post(url, json=asked).json()["usage"]["prompt_tokens"] for url in (general, coding)]
+        refused, mapped = client.post(general, json=off), client.post(coding, json=off)
+    assert prompts[0] < prompts[1]
+    assert refused.json()["error"]["code"] == "1210"
+    assert mapped.json()["choices"][0]["message"]["reasoning_content"] == "Hm.", "it cannot be switched off"
+
+
 def test_what_is_not_a_request_is_refused_in_the_services_words(client: httpx2.Client) -> None:
     with SimulatorServer("echo") as server:
         url = f"{server.base_url}/chat/completions"

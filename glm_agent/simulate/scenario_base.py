@@ -69,7 +69,7 @@ Arguments = Annotated[dict[str, Any] | list[Any] | str, BeforeValidator(_templat
 class Strict(BaseModel):
     """A mapping of the format: an unknown key is an error that names the nearest known one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod
