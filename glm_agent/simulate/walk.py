@@ -34,10 +34,11 @@ class Walk:
         self._began: list[int] = []
         """Numbers of the turns that began, in order."""
         self._path: _Path | None = None
-        self._names: JsonObject = {}
+        self._view = request
         self._start = 0
         self._match: re.Match[str] | None = None
         self._step = 0
+        self._coming = 1
 
     def to_the_end(self) -> None:
         messages = self._request.messages
@@ -61,7 +62,7 @@ class Walk:
             name = f" '{self._turns[turn].name}'" if self._turns[turn].name else ""
             raise Lost(f"all {self._step} steps of turn {turn + 1}{name} were given already")
         step, iteration = taken
-        return step, {**self._names, "iteration": iteration}
+        return step, self._names(iteration)
 
     def _hear(self, at: int, *, after_tool: bool) -> None:
         """A user message: it may begin a turn."""
@@ -94,14 +95,18 @@ class Walk:
 
     def _see(self, end: int | None) -> None:
         """Let the templates know everything before the message ``end``."""
-        view = replace(self._request, end=end, started_at=self._start)
-        self._view = view
-        self._names = {
+        self._view = replace(self._request, end=end, started_at=self._start)
+        self._coming = self._step + 1
+
+    def _names(self, iteration: int = 0) -> JsonObject:
+        """What the templates know; put together only where one asks, since most steps of a history have none."""
+        return {
             **self._scenario.vars,
-            **_names(view),
+            **_names(self._view),
             "match": self._match,
             "turn": self._began[-1] + 1,
-            "step": self._step + 1,
+            "step": self._coming,
+            "iteration": iteration,
         }
 
     def _take(self) -> tuple[Step, int] | None:
@@ -124,8 +129,7 @@ class Walk:
                     break  # a block of which nothing applies would be repeated for ever
 
     def _once(self, step: Step, iteration: int) -> _Path:
-        names = {**self._names, "iteration": iteration}
-        if step.when is not None and not _holds(step.when, self._view, names)[0]:
+        if step.when is not None and not _holds(step.when, self._view, self._names(iteration))[0]:
             return
         if step.steps is None:
             yield step, iteration
@@ -135,9 +139,9 @@ class Walk:
     def _iterations(self, step: Step) -> Iterator[int]:
         most = 1 if step.repeat is None and step.until is None else _MOST_REPEATS
         if step.repeat is not None:
-            most = _number(evaluate(step.repeat, self._names), step.repeat)
+            most = _number(evaluate(step.repeat, self._names()), step.repeat)
         for iteration in range(most):
-            if iteration and step.until is not None and evaluate(step.until, {**self._names, "iteration": iteration}):
+            if iteration and step.until is not None and evaluate(step.until, self._names(iteration)):
                 return
             yield iteration
 
