@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from pydantic import BaseModel
 
@@ -16,6 +17,7 @@ from glm_agent import (
     Budget,
     ConfigurationError,
     ImagePart,
+    MCPServerError,
     ModelConnectionError,
     ModelResponse,
     Policy,
@@ -132,7 +134,7 @@ async def test_a_stream_gives_deltas_facts_and_then_the_result() -> None:
 async def test_many_turns_at_once_do_not_disturb_each_other() -> None:
     @tool
     async def double(number: int, context: ToolContext) -> int:
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         return number * 2 + context.deps
 
     results: dict[int, Any] = {}
@@ -278,6 +280,24 @@ async def test_a_stored_session_takes_no_foreign_history(tmp_path: Path) -> None
     await agent.run("one")
     with pytest.raises(ConfigurationError, match="conversation of its own"):
         await agent.run("two", messages=[UserMessage(text="x")])
+
+
+@pytest.mark.anyio
+async def test_a_server_that_cannot_start_loses_nothing_that_was_said() -> None:
+    agent = Agent(ScriptedModel([]), mcp_servers=["no-such-program-anywhere --serve"])
+    with pytest.raises(MCPServerError, match="no-such-program-anywhere") as raised:
+        await agent.run("hello", messages=[UserMessage(text="before")], session=None)
+    assert [m.text for m in raised.value.messages] == ["before", "hello"]
+
+
+@pytest.mark.anyio
+async def test_what_servers_say_of_themselves_reaches_the_observers_of_the_run() -> None:
+    seen: list[Event] = []
+    server = {"mcpServers": {"gone": {"command": "no-such-program-anywhere", "optional": True}}}
+    agent = Agent(ScriptedModel(["fine"]), mcp_servers=[server])
+    result = await agent.run("hello", observers=[seen.append])
+    assert result.output == "fine"
+    assert any(event.kind == "notice" and event.source == "mcp:gone" for event in seen)
 
 
 # -- structured output, context, attachments

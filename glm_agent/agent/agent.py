@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,6 @@ from glm_agent.driver import Approver, Driver, EventStream, Observer
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import (
     ApprovalDecision,
-    Fact,
     Message,
     ModelSettings,
     TurnResult,
@@ -237,29 +236,32 @@ class Agent:
         decisions: Sequence[ApprovalDecision] = (),
     ) -> TurnResult:
         session = session or self._session
-        with names.steps(self._journal, session) as (steps, stored):
+        said = _Said((*(messages or ()), *((message,) if message else ())), session or "")
+        with said.carried(), names.steps(self._journal, session) as (steps, stored):
+            watchers = (*self._observers, *observers)
             async with self._runtimes.opened() as runtime:
-                tools = await self._offered(runtime)
-                started = TurnStarted(
-                    model=runtime.model.name,
-                    instructions=self._instructed(),
-                    tools=await tools.specs(),
-                    settings=self._settings,
-                    max_steps=self._max_steps,
-                    session=session or uuid4().hex,
-                )
-                turn, facts = begin(stored, started, message, messages=messages, decisions=decisions)
-                driver = Driver(
-                    turn=turn,
-                    model=self._wrapped(runtime.model, turn),
-                    tools=tools,
-                    steps=steps,
-                    observers=(*self._observers, *observers),
-                    approve=self._approve,
-                    deps=deps,
-                    timeout_seconds=self._budget.timeout_seconds,
-                )
-                return self._valued(await _carrying(driver, facts))
+                with runtime.watched(watchers):
+                    tools = await self._offered(runtime)
+                    started = TurnStarted(
+                        model=runtime.model.name,
+                        instructions=self._instructed(),
+                        tools=await tools.specs(),
+                        settings=self._settings,
+                        max_steps=self._max_steps,
+                        session=session or uuid4().hex,
+                    )
+                    turn, facts = begin(stored, started, message, messages=messages, decisions=decisions)
+                    driver = said.driver = Driver(
+                        turn=turn,
+                        model=self._wrapped(runtime.model, turn),
+                        tools=tools,
+                        steps=steps,
+                        observers=watchers,
+                        approve=self._approve,
+                        deps=deps,
+                        timeout_seconds=self._budget.timeout_seconds,
+                    )
+                    return self._valued(await driver.run(*facts))
 
     async def _offered(self, runtime: Runtime) -> Tools:
         served = await runtime.servers.tools() if runtime.servers is not None else ()
@@ -295,12 +297,24 @@ class Agent:
         return replace(result, output=self._output.read(result.output))
 
 
-async def _carrying(driver: Driver, facts: Sequence[Fact]) -> TurnResult:
-    """The driver's run; whatever it raises carries the conversation and the session, so that nothing is lost."""
-    try:
-        return await driver.run(*facts)
-    except BaseException as error:
-        with suppress(AttributeError):  # an exception with slots takes no more attributes
-            error.messages = driver.turn.messages  # type: ignore[attr-defined]
-            error.session = driver.turn.started.session  # type: ignore[attr-defined]
-        raise
+@dataclass
+class _Said:
+    """What was said in a run: whatever the run raises carries it, so that nothing is lost."""
+
+    messages: tuple[Message, ...]
+    session: str
+    driver: Driver | None = None
+    """Knows better, once there is one."""
+
+    @contextmanager
+    def carried(self) -> Generator[None]:
+        try:
+            yield
+        except BaseException as error:
+            if self.driver is not None:
+                turn = self.driver.turn
+                self.messages, self.session = turn.messages or self.messages, turn.started.session
+            with suppress(AttributeError):  # an exception with slots takes no more attributes
+                error.messages = self.messages  # type: ignore[attr-defined]
+                error.session = self.session  # type: ignore[attr-defined]
+            raise

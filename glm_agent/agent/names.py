@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from glm_agent.mcp.servers import MCPServers
     from glm_agent.models.output import OutputType
 
-_log = logging.getLogger("glm_agent")
-
 
 def servers_maker(servers: Iterable[Any]) -> Callable[[], MCPServers | None]:
     """What makes the MCP servers of one event loop; their configuration is read now."""
@@ -29,9 +26,7 @@ def servers_maker(servers: Iterable[Any]) -> Callable[[], MCPServers | None]:
     from glm_agent.mcp.sources import read_servers
 
     configs, warnings = read_servers(given)
-    for warning in warnings:
-        _log.warning("%s", warning)
-    return lambda: MCPServers(configs)
+    return lambda: MCPServers(configs, warnings=warnings)
 
 
 def tools(given: Iterable[Any]) -> tuple[Any, ...]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractContextManager, asynccontextmanager
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,13 +14,19 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from anyio.lowlevel import RunVar
 
 from glm_agent.agent.providers import Connection
+from glm_agent.driver import Observer, tell
+from glm_agent.messages import Event, Notice
 
 if TYPE_CHECKING:
     from glm_agent.mcp.servers import MCPServers
 
 _T = TypeVar("_T")
 
-_CLOSE_SECONDS = 10.0
+_CLOSE_SECONDS = 15.0
+"""A server's own end is bounded at 10 s."""
+
+_log = logging.getLogger("glm_agent")
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 class Runtime:
@@ -29,6 +36,26 @@ class Runtime:
         self.model, self._close_model = connection
         self.servers = servers
         self.users = 0
+        self._watchers: list[Observer] = []
+        if servers is not None:
+            servers.watch(self._notify)
+
+    @contextmanager
+    def watched(self, observers: Sequence[Observer]) -> Generator[None]:
+        """Show these observers what the servers say of themselves, as long as the block lasts."""
+        self._watchers += observers
+        try:
+            yield
+        finally:
+            for observer in observers:
+                self._watchers.remove(observer)
+
+    def _notify(self, event: Event) -> None:
+        if self._watchers:
+            # An observer that watches several turns is told once.
+            tell(dict.fromkeys(self._watchers), event)
+        elif isinstance(event, Notice):
+            _log.log(_LEVELS[event.level], "%s: %s", event.source, event.text)
 
     async def aclose(self) -> None:
         """Close the servers and the connections, also while being cancelled, in bounded time."""

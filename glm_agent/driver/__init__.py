@@ -5,8 +5,9 @@ answers are got: at once, early, kept, shown, cancelled. What the answers are is
 model, the tools and the turn; a feature wraps one of those and never adds a branch here.
 """
 
-from glm_agent.driver.loop import Approver, Driver, Observer
+from glm_agent.driver.loop import Approver, Driver
+from glm_agent.driver.observers import Observer, tell
 from glm_agent.driver.steps import InlineSteps, Intent, Record, Slot, Steps
 from glm_agent.driver.stream import EventStream
 
-__all__ = ["Approver", "Driver", "EventStream", "InlineSteps", "Intent", "Observer", "Record", "Slot", "Steps"]
+__all__ = ["Approver", "Driver", "EventStream", "InlineSteps", "Intent", "Observer", "Record", "Slot", "Steps", "tell"]

@@ -11,7 +11,7 @@ from typing import Self
 import anyio
 
 from glm_agent.driver.groups import unwrapped
-from glm_agent.driver.loop import Observer
+from glm_agent.driver.observers import Observer
 from glm_agent.errors import AgentError
 from glm_agent.messages import Event, TurnResult
 
