@@ -168,6 +168,18 @@ def test_quirks_change_the_spelling(post: Post, name: str) -> None:
 # -- what the request decides -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_scenario_may_fix_a_calls_id(post: Post, stream: bool) -> None:
+    with SimulatorServer({"steps": [{"calls": [{"name": "add", "id": "mine"}, "list"]}]}) as server:
+        response = post(server, HELLO, stream=stream)
+    if stream:
+        calls = [delta["tool_calls"][0] for delta in deltas(response) if "tool_calls" in delta]
+    else:
+        calls = response.json()["choices"][0]["message"]["tool_calls"]
+    assert calls[0]["id"] == "mine"
+    assert calls[1]["id"].startswith("call_")
+
+
 def test_max_tokens_cuts_thinking_first(post: Post) -> None:
     scenario = {"steps": [{"think": "word " * 50, "say": "answer " * 50}]}
     with SimulatorServer(scenario) as server:
@@ -559,6 +571,7 @@ def test_an_endless_stream_goes_on_until_the_client_leaves(client: httpx2.Client
         with client.stream("POST", url, json={**HELLO, "stream": True}) as response:
             some = list(itertools.islice(response.iter_raw(), 50))
         assert len(some) == 50
+        assert any(b"\n" in piece for piece in some) == (kind == "text")
         assert len(chunks(client.post(url, json={**HELLO, "stream": True}))) == 6
 
 
