@@ -114,6 +114,7 @@ TABLE = {
             "model": "glm-5.3",
             "id": "2026a",
             "created": 1790000000,
+            "extra": {},
         },
     ),
     "W02": Behaviour(
@@ -521,6 +522,101 @@ TABLE = {
 }
 
 
+TABLE |= {
+    "W37": Behaviour(
+        says="every call numbered 0, arguments in fragments",
+        source="OpenAI-compatible relays",
+        stream=frames(
+            calls(call()),
+            calls(call("mul", "", id="call_2")),
+            fragment('{"b":'),
+            fragment("2}"),
+            CALLS,
+        ),
+        expects={
+            "tool_calls": (
+                ToolCall(id="call_1", name="add", arguments='{"a":1}'),
+                ToolCall(id="call_2", name="mul", arguments='{"b":2}'),
+            )
+        },
+    ),
+    "W38": Behaviour(
+        says="equal calls without index and id are as many as came",
+        source="kubectl-ai#559",
+        stream=frames(calls(call("now", "{}", index=-1, id=None), call("now", "{}", index=-1, id=None)), CALLS),
+        expects={
+            "tool_calls": (
+                ToolCall(id="call_0", name="now", arguments="{}"),
+                ToolCall(id="call_1", name="now", arguments="{}"),
+            )
+        },
+    ),
+    "W39": Behaviour(
+        says="the same whole call again, without an index",
+        source="duplicated chunks of relays",
+        stream=frames(calls(call(index=...)), calls(call(index=...)), CALLS),
+        expects={"tool_calls": (ToolCall(id="call_1", name="add", arguments='{"a":1}'),)},
+    ),
+    "W40": Behaviour(
+        says="id and name repeated with every fragment, without an index",
+        source="SGLang parsers",
+        stream=frames(
+            calls(call("add", "", index=...)),
+            calls(call("add", '{"a":', index=...)),
+            calls(call("add", "1}", index=...)),
+            CALLS,
+        ),
+        expects={"tool_calls": (ToolCall(id="call_1", name="add", arguments='{"a":1}'),)},
+    ),
+    "W41": Behaviour(
+        says="a new id and the name again with every fragment",
+        source="GLM-4#194",
+        stream=frames(
+            calls(call("add", "", id="x1")),
+            calls(call("add", '{"a":', id="x2")),
+            calls(call("add", "1}", id="x3")),
+            CALLS,
+        ),
+        expects={"tool_calls": (ToolCall(id="x1", name="add", arguments='{"a":1}'),)},
+    ),
+    "W42": Behaviour(
+        says="a whole call sent again in other spacing is still the same",
+        source="duplicated chunks of relays",
+        stream=frames(calls(call()), calls(call("add", '{"a": 1}')), CALLS),
+        expects={"tool_calls": (ToolCall(id="call_1", name="add", arguments='{"a":1}'),)},
+    ),
+    "W43": Behaviour(
+        says="calls that end with finish_reason stop",
+        source="self-hosted relays",
+        stream=frames(calls(call("add", "")), fragment('{"a":1}'), STOP),
+        expects={"tool_calls": (ToolCall(id="call_1", name="add", arguments='{"a":1}'),), "finish_reason": "stop"},
+    ),
+    "W44": Behaviour(
+        says="numbers of other types, and counts below zero",
+        source="fault model, 2026-11",
+        stream=frames(
+            chunk({"content": "x"}, finish="stop", created="soon", object="chat.completion.chunk")
+            | {"usage": {"prompt_tokens": -1, "completion_tokens": 2.0, "prompt_tokens_details": 5}, "request_id": "r"}
+        ),
+        expects={"created": 0, "usage": Usage(output_tokens=2), "extra": {}, "request_id": "r"},
+    ),
+    "W45": Behaviour(
+        says="the id in a chunk without choices only, no model at all",
+        source="gateways",
+        stream=frames(
+            {"id": "first", "choices": []}, {"choices": [{"delta": {"content": "x"}, "finish_reason": "stop"}]}
+        ),
+        expects={"id": "first", "model": "", "text": "x"},
+    ),
+    "W46": Behaviour(
+        says="a type that is no word ran elsewhere",
+        source="fault model, 2026-11",
+        stream=frames(calls(call(type=7)), STOP),
+        expects={"tool_calls": (), "hosted_calls": (HostedCall(type="7", data=call(type=7)),)},
+    ),
+}
+
+
 def decoded(pieces: Iterable[bytes]) -> tuple[list[Decoded], ModelResponse | str]:
     """Events, and the response or the error's words."""
     decoder, events = ResponseDecoder(tools=[WEATHER], request_id="mine"), list[Decoded]()
@@ -627,8 +723,12 @@ TRUNCATED = {
     "no finish_reason": frames(chunk({"content": "half"})),
     "[DONE] without finish_reason": frames(chunk({"content": "half"}), calls(call()), DONE),
     "the new generation does not finish": frames(STOP, chunk({"content": "new"}, id="B"), DONE),
+    "a cut frame in an event that has a name": b"event: message\ndata: {cut\n\n" + frames(STOP, DONE),
     "the last frame is cut": frames(chunk({"content": "half"})) + b'data: {"id":"2026a","cho',
     "a frame is cut, the same generation goes on": frames(b'data: {"id":"2026a","ch\n\n', STOP, DONE),
+    "the new generation begins with a cut frame": frames(
+        chunk({"content": "old"}, id="A"), b'data: {"id":"B","ch\n\n', chunk({"content": "new"}, id="B", finish="stop")
+    ),
     "a frame is cut, then the end": frames(STOP, b'data: {"id":"2026a","ch\n\n', DONE),
 }
 
@@ -663,17 +763,37 @@ def test_an_error_inside_the_stream_is_raised_as_what_it_means(name: str) -> Non
     assert getattr(caught.value, "status_code", 200) == 200
 
 
+def test_three_generations_may_be_thrown_away() -> None:
+    stream = frames(*(chunk({"content": str(i)}, id=f"id{i}") for i in range(4)), chunk(id="id3", finish="stop"))
+    events, response = decoded([stream])
+    assert [event.text for event in events if isinstance(event, TextDelta)] == ["0", "1", "2", "3"]
+    assert isinstance(response, ModelResponse)
+    assert response.text == "3"
+
+
 def test_a_host_that_names_every_chunk_anew_is_told_apart_from_restarts() -> None:
-    stream = frames(*(chunk({"content": str(i)}, id=f"id{i}") for i in range(9)))
+    stream = frames(*(chunk({"content": str(i)}, id=f"id{i}") for i in range(5)))
     with pytest.raises(ModelProtocolError, match="again and again") as caught:
         list(ResponseDecoder().feed(stream))
     assert not caught.value.is_retryable
 
 
-def test_an_endless_answer_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "endless", [chunk({"reasoning_content": "more "}), chunk({"content": "more "}), fragment("more ")]
+)
+def test_an_endless_answer_ends(endless: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answer, "ANSWER_LIMIT", 100)
+    begun = frames(calls(call("add", "")), *[endless] * 20)
+    list(ResponseDecoder().feed(begun))
     with pytest.raises(ModelProtocolError, match="longer than"):
-        list(ResponseDecoder().feed(frames(*[chunk({"reasoning_content": "more "})] * 30)))
+        list(ResponseDecoder().feed(begun + frames(endless)))
+
+
+def test_a_call_is_announced_before_the_next_one_begins() -> None:
+    stream = frames(calls(call("add", "")), fragment('{"a":1}'), calls(call("mul", "", id="c2", index=1)), CALLS)
+    events, _ = decoded([stream])
+    begun, ready = ToolCallDelta, ToolCallReady
+    assert [type(event) for event in events] == [begun, begun, ready, begun, ready]
 
 
 def test_a_body_decodes_through_the_same_table() -> None:
@@ -684,6 +804,11 @@ def test_a_body_decodes_through_the_same_table() -> None:
     assert (response.text, response.reasoning, response.request_id) == ("Let me see.", "Hm", "b1")
     assert [c.id for c in response.tool_calls] == ["call_-7807249954186984837", "call_-7807249954186984838"]
     assert response.usage.total_tokens == 29
+    message = {"content": TWO_DAYS}
+    response = decode_body(
+        {"choices": [{"finish_reason": "stop", "message": message}]}, tools=[WEATHER], request_id="mine"
+    )
+    assert (response.tool_calls[0].name, response.request_id) == ("weather", "mine")
 
 
 def test_markup_is_told_to_people_and_left_alone_beside_real_calls_or_a_cut() -> None:

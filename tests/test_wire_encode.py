@@ -286,6 +286,17 @@ def test_the_model_can_be_spelled_as_the_host_does() -> None:
     assert decoded["messages"][1]["reasoning_content"] == "Hm"
 
 
+def test_without_a_stream_nothing_is_said_about_one() -> None:
+    request = ModelRequest(
+        model="glm-5.3", messages=(HI,), tools=(spec("t"),), settings=ModelSettings(tool_stream=True)
+    )
+    decoded = json.loads(encode_request(request, dialect=DIALECTS["vllm"], stream=False))
+    assert "stream_options" not in decoded
+    assert "stream_options" in json.loads(encode_request(request, dialect=DIALECTS["vllm"]))
+    assert "tool_stream" not in json.loads(encode_request(request, stream=False))
+    assert json.loads(encode_request(request))["tool_stream"] is True
+
+
 TEXTS = st.text(max_size=8)
 ATTACHMENTS = st.sampled_from([(), (), (), (PICTURE,)])
 USERS = st.builds(UserMessage, text=TEXTS, attachments=ATTACHMENTS)

@@ -42,6 +42,8 @@ FOUND: dict[str, tuple[str, dict[str, Any]]] = {
         f"<tool_call>weather{pair('city', TWO_LINES)}</tool_call>",
         {"city": TWO_LINES},
     ),
+    "null where only a string may be": (f"<tool_call>weather{pair('city', 'null')}</tool_call>", {"city": "null"}),
+    "object, arguments as no text": ('<tool_call>{"name":"weather","arguments":""}</tool_call>', {}),
     "no arguments": ("<tool_call>weather</tool_call>", {}),
     "object": ('<tool_call>{"name": "weather", "arguments": {"days": 2}}</tool_call>', {"days": 2}),
     "object, arguments as text": (
@@ -75,6 +77,7 @@ LEFT_ALONE = {
     "one of two was not offered": "<tool_call>now</tool_call><tool_call>rm()</tool_call>",
     "prose after it": "Write <tool_call>now</tool_call> to call it.",
     "in a code block": "```\n<tool_call>now</tool_call>\n```",
+    "an open bracket": "<tool_call>weather({}</tool_call>",
     "a cut name": "<tool_call>no",
     "a cut pair": "<tool_call>weather<arg_key>city</arg_key><arg_value>Pu",
     "a cut object": '<tool_call>{"name": "weather", "argum',

@@ -67,6 +67,20 @@ def test_the_name_of_an_event_ends_with_it() -> None:
 
 
 @pytest.mark.parametrize("size", [1000, 2**16])
+def test_only_the_event_field_names_an_event() -> None:
+    assert decoded([b"id: error\nname: error\ndata: x\n\n"]) == [ServerSentEvent("", b"x")]
+
+
+def test_nothing_between_a_carriage_return_and_its_line_feed_changes_nothing() -> None:
+    assert [event.data for event in decoded([b"data: x\r", b"", b"\ndata: y\r", b"\n\r\n"])] == [b"x\ny"]
+
+
+def test_an_endless_line_is_refused_in_the_quick_form_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "LINE_LIMIT", 5000)
+    with pytest.raises(ModelProtocolError, match="a line"):
+        decoded([b"data: {" + b"y" * 6000 + b"}\n\n"])
+
+
 def test_an_endless_line_is_refused_and_what_came_before_is_kept(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "LINE_LIMIT", 5000)
     stream = b"data: x\n\n" + b"data: " + b"y" * 6000 + b"\n\n"

@@ -68,7 +68,7 @@ class Answer:
     def break_off(self, frame: bytes) -> None:
         """Note a frame that is no JSON; cut or not, it says which generation it belonged to."""
         self.broken = frame[:200].decode("utf-8", "replace")
-        if not self.id and (found := _ID.match(self.broken)):
+        if found := _ID.match(self.broken):
             self.id = found[1]
 
     def brings_news(self, chunk: JsonObject) -> bool:
