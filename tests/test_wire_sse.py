@@ -66,7 +66,6 @@ def test_the_name_of_an_event_ends_with_it() -> None:
     assert events == [ServerSentEvent("error", b'{"m":1}'), ServerSentEvent("", b"y")]
 
 
-@pytest.mark.parametrize("size", [1000, 2**16])
 def test_only_the_event_field_names_an_event() -> None:
     assert decoded([b"id: error\nname: error\ndata: x\n\n"]) == [ServerSentEvent("", b"x")]
 
@@ -81,6 +80,7 @@ def test_an_endless_line_is_refused_in_the_quick_form_too(monkeypatch: pytest.Mo
         decoded([b"data: {" + b"y" * 6000 + b"}\n\n"])
 
 
+@pytest.mark.parametrize("size", [1000, 2**16])
 def test_an_endless_line_is_refused_and_what_came_before_is_kept(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "LINE_LIMIT", 5000)
     stream = b"data: x\n\n" + b"data: " + b"y" * 6000 + b"\n\n"
