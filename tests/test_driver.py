@@ -542,6 +542,31 @@ async def test_the_result_of_an_early_call_is_received_only_after_its_response()
 
 
 @pytest.mark.anyio
+async def test_early_calls_are_received_as_they_end_and_not_as_they_were_asked_for() -> None:
+    first, second = Look(), Look()
+    kept: list[str] = []
+
+    def observe(event: Event) -> None:
+        if isinstance(event, ToolResult):
+            kept.append(event.call_id)
+            first.may_end.set()
+
+    async def stream() -> AsyncGenerator[ModelEvent, None]:
+        yield ready("a", "first")
+        yield ready("b", "second")
+        await first.began.wait()
+        await second.began.wait()
+        second.may_end.set()
+        yield asking("first", "second")
+
+    tools = replace(toolbox(first=first, second=second), effects={"first": "read", "second": "read"})
+    end = await run(Scripted(stream, DONE), tools, observers=[observe])
+    assert kept == ["b", "a"]  # the first would never end if the second's result had to wait for it
+    assert results(end.messages) == [("a", "seen {}"), ("b", "seen {}")]
+    assert tools.ran == ["a", "b"]
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("effect", ["write", "idempotent"])
 async def test_a_call_that_may_not_be_repeated_freely_waits_for_its_response(effect: Effect) -> None:
     look = Look()

@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,8 +17,9 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 
-from glm_agent.driver.early import EarlyCalls
+from glm_agent.driver.early import EarlyCall, EarlyCalls
 from glm_agent.driver.groups import unwrapped
+from glm_agent.driver.observers import Observer, tell
 from glm_agent.driver.steps import InlineSteps, Intent, Slot, Steps
 from glm_agent.errors import ContentFiltered, ContextOverflow, ModelError, ModelProtocolError
 from glm_agent.messages import (
@@ -42,9 +43,6 @@ from glm_agent.messages import (
 from glm_agent.models.model import Model
 from glm_agent.registry import ToolContext, Tools
 from glm_agent.turn import Turn, approval, cancel, pending, receive
-
-Observer: TypeAlias = Callable[[Event], None]
-"""Sees every event of a turn; must not block. What it raises is logged and goes no further."""
 
 Approver: TypeAlias = Callable[[ApprovalRequested], Awaitable[ApprovalDecision | None]]
 """Asks a person; None when there is nobody to ask."""
@@ -152,32 +150,43 @@ class Driver:
         calls = [item for item in todo if isinstance(item, ToolCall)]
         if not calls:
             await self._decide(cast("ApprovalRequested", todo[0]))
-        elif len(calls) == 1:
-            await self._call(calls[0], self.steps.reserve(), self.steps.reserve())
         else:
-            async with unwrapped(anyio.create_task_group()) as tasks:
-                for call in calls:
-                    tasks.start_soon(self._call, call, self.steps.reserve(), self.steps.reserve())
+            await self._run_calls(calls)
         stopped = self.turn.stopped
         if stopped is not None and stopped.stop_reason not in ("needs_approval", "needs_decision"):
             await self._close_calls(stopped.detail)
 
+    async def _run_calls(self, calls: Sequence[ToolCall]) -> None:
+        """All at once. Every call draws two slots, whatever its effect, so that a changed effect moves no slot."""
+        early: list[EarlyCall] = []
+        late: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        for call in calls:
+            intent_slot, result_slot = self.steps.reserve(), self.steps.reserve()
+            if (running := self._early.take(call)) is None:
+                late.append(partial(self._call, call, intent_slot, result_slot))
+            else:
+                running.adopt(partial(self._keep_early, result_slot))
+                early.append(running)
+        if len(late) == 1 and not early:
+            await late[0]()  # without the cost of a task
+            return
+        async with unwrapped(anyio.create_task_group()) as tasks:
+            for call_late in late:
+                tasks.start_soon(call_late)
+            for running in early:
+                await running.finish()
+
     async def _call(self, call: ToolCall, intent_slot: Slot, result_slot: Slot) -> None:
-        """One call. Every call draws two slots, whatever its effect, so that a changed effect moves no slot."""
-        early = self._early.take(call)
         key, decision = self._key(call), approval(self.turn, call.id)
         call = _as_decided(call, decision)
         context = self._context(call)
         context.idempotency_key, context.approval = key, decision
-        refused = None if early else await self.tools.permit(call, context)
+        refused = await self.tools.permit(call, context)
         if refused is None and self._effect(call) == "write":
             intent = Intent(key=context.idempotency_key, call_id=call.id, name=call.name, holder=self.steps.holder)
             kept = await intent_slot.run(partial(_same, intent))
             context.was_started = isinstance(kept, Intent) and kept.holder != intent.holder
-        if early:
-            await self._keep(result_slot, early.wait)
-        else:
-            await self._keep(result_slot, partial(self._answer, call, context, refused))
+        await self._keep(result_slot, partial(self._answer, call, context, refused))
 
     async def _answer(self, call: ToolCall, context: ToolContext, refused: Fact | None = None) -> Fact:
         if refused is not None:
@@ -225,6 +234,9 @@ class Driver:
             key = _idempotency_key(self.turn.started, self.turn.step + 1, place, call)
             self._early.start(call, partial(self._answer_early, call, key))
 
+    async def _keep_early(self, slot: Slot, fact: Fact) -> None:
+        await self._keep(slot, partial(_same, fact))
+
     async def _answer_early(self, call: ToolCall, key: str) -> Fact:
         context = self._context(call)
         context.idempotency_key = key
@@ -234,11 +246,7 @@ class Driver:
     # -- events
 
     def _observe(self, event: Event) -> None:
-        for observer in self.observers:
-            try:
-                observer(event)
-            except Exception:
-                _log.exception("an observer failed on %r and was passed over", event.kind)
+        tell(self.observers, event)
 
     def _emit(self, event: Event) -> None:
         """``_observe`` for tools, which may run in other threads and outlive the turn."""
@@ -260,10 +268,13 @@ def _as_decided(call: ToolCall, decision: ApprovalDecision | None) -> ToolCall:
     return call if decision is None or decision.arguments is None else replace(call, arguments=decision.arguments)
 
 
+_canonical = json.JSONEncoder(sort_keys=True).encode  # ``json.dumps`` would make an encoder for every call
+
+
 def _idempotency_key(started: TurnStarted, step: int, place: int, call: ToolCall) -> str:
     """Names this call in every process that resumes the turn; never the provider's id, which is reused."""
     try:
-        arguments = json.dumps(json.loads(call.arguments or "{}"), sort_keys=True)
+        arguments = _canonical(json.loads(call.arguments or "{}"))
     except (ValueError, RecursionError):  # RecursionError: ten thousand brackets
         arguments = call.arguments
     parts = (started.session, started.turn, step, place, call.name, arguments)
