@@ -50,6 +50,10 @@ class EarlyCall:
         self._fact: Fact | None = None
         self._error: BaseException | None = None
 
+    def is_running(self) -> bool:
+        """Whether its answer is still to come."""
+        return self._fact is None
+
     async def run(self, answer: Callable[[], Awaitable[Fact]]) -> None:
         """Answer the call; keep the answer at once where the response has come meanwhile."""
         try:

@@ -173,7 +173,8 @@ class Driver:
         async with unwrapped(anyio.create_task_group()) as tasks:
             for call_late in late:
                 tasks.start_soon(call_late)
-            for running in early:
+            # What has its answer first: the others keep theirs themselves as soon as they have it.
+            for running in sorted(early, key=EarlyCall.is_running):
                 await running.finish()
 
     async def _call(self, call: ToolCall, intent_slot: Slot, result_slot: Slot) -> None:
