@@ -7,11 +7,14 @@ nothing of agents.
 from __future__ import annotations
 
 import asyncio
+import select
 import signal
+import socket
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Future, wait
-from contextlib import AbstractAsyncContextManager, ExitStack
-from queue import SimpleQueue
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from types import FrameType, TracebackType
 from typing import Any, Final, NoReturn, Self, TypeVar, cast
 
@@ -41,26 +44,33 @@ class Foreground:
         self, *, running: Callable[[], Sequence[str]] = tuple, last_words: Callable[[], None] = lambda: None
     ) -> None:
         self._running, self._last_words = running, last_words
-        self._inbox = SimpleQueue[Callable[[], None] | None]()
+        self._questions = deque[Callable[[], None]]()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scope: anyio.CancelScope | None = None
         self._stack = ExitStack()
+        self._is_leaving = self._is_cancelled = False
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
+        # A signal may reach another thread and leave this one asleep on a lock; a socket wakes it for certain.
+        self._bell, self._ringer = socket.socketpair()
+        self._bell.setblocking(False)
+        self._ringer.setblocking(False)
+        self._stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(self._ringer.fileno()))
         self._portal = self._stack.enter_context(start_blocking_portal())
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, _raise)
+            self._handlers[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number in self._handlers:
-            signal.signal(number, self._leave)
+        self._is_leaving = True
         self._stack.close()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+        self._bell.close()
+        self._ringer.close()
 
     def keep_open(self, resource: AbstractAsyncContextManager[_T]) -> _T:
         """Enter a context manager on the loop; it is left when the foreground is."""
@@ -68,11 +78,14 @@ class Foreground:
 
     def play(self, run: Callable[[], Awaitable[_T]]) -> _T:
         """Run on the loop and wait. Raises ``Interrupted`` when a signal came, once everything is closed."""
+        self._is_cancelled = False
         outcome = self._portal.start_task_soon(self._scoped, run)
-        outcome.add_done_callback(lambda _: self._inbox.put(None))
+        outcome.add_done_callback(lambda _: self._ring())
         try:
-            while (question := self._inbox.get()) is not None:
-                question()
+            while not outcome.done():
+                while self._questions:
+                    self._questions.popleft()()
+                self._sleep(None)
         except Interrupted as interrupted:
             self._cancel(outcome, interrupted.exit_code)
             raise
@@ -89,7 +102,8 @@ class Foreground:
             finally:
                 self._portal.start_task_soon(answered.set)
 
-        self._inbox.put(answer)
+        self._questions.append(answer)
+        self._ring()
         await answered.wait()
         if not answers:  # the question was interrupted: so is this task, at its next checkpoint
             await anyio.sleep_forever()
@@ -98,31 +112,44 @@ class Foreground:
     async def _scoped(self, run: Callable[[], Awaitable[_T]]) -> _T:
         self._loop = asyncio.get_running_loop()
         with anyio.CancelScope() as self._scope:
+            if self._is_cancelled:  # before there was a scope to cancel
+                self._scope.cancel()
             return await run()
         return cast("_T", None)  # cancelled: nobody looks
 
     def _cancel(self, outcome: Future[Any], code: int) -> None:
         """Cancel and wait until it has ended; a second signal, or a tool that does not end, ends the wait."""
-        for number in self._handlers:
-            signal.signal(number, self._leave)
+        self._is_cancelled = True
         if self._loop is not None and self._scope is not None:
             # Not through the portal, which would wait for the loop: a tool may be blocking it.
             self._loop.call_soon_threadsafe(self._scope.cancel)
-        wait([outcome], timeout=GRACE_SECONDS)
-        if not outcome.done() and not self._running():
-            wait([outcome], timeout=_CLOSING_SECONDS)
+        self._await(outcome, GRACE_SECONDS)
+        if not self._running():
+            self._await(outcome, _CLOSING_SECONDS)
         if not outcome.done():
             self._last_words()
             leave_now(code, running=self._running)
-        while self._inbox.get() is not None:
-            pass
-        for number in self._handlers:
-            signal.signal(number, _raise)
+        self._questions.clear()
+        self._is_leaving = False
 
-    def _leave(self, number: int, _frame: FrameType | None) -> NoReturn:
-        self._last_words()
-        leave_now(128 + number, running=self._running)
+    def _await(self, outcome: Future[Any], seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not outcome.done() and (left := end - time.monotonic()) > 0:
+            self._sleep(left)
 
+    def _sleep(self, seconds: float | None) -> None:
+        """Until the bell rings: a signal, a question, or the end."""
+        if select.select([self._bell], [], [], seconds)[0]:
+            self._bell.recv(4096)
 
-def _raise(number: int, _frame: FrameType | None) -> NoReturn:
-    raise Interrupted(number)
+    def _ring(self) -> None:
+        with suppress(BlockingIOError):  # it rings already
+            self._ringer.send(b"!")
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> NoReturn:
+        """The first signal interrupts; one that comes before it is dealt with, or at the end, leaves at once."""
+        if self._is_leaving:
+            self._last_words()
+            leave_now(128 + number, running=self._running)
+        self._is_leaving = True
+        raise Interrupted(number)

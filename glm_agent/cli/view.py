@@ -17,7 +17,6 @@ from glm_agent.cli import phrases
 from glm_agent.cli.region import Region
 from glm_agent.messages import (
     ApprovalDecision,
-    ApprovalRequested,
     Event,
     ModelResponse,
     Notice,
@@ -142,13 +141,12 @@ class View:
     def _note(self, event: Event) -> None:
         match event:
             case TurnStarted():
+                self._region.void()
                 self._started = time.monotonic()
                 self.line(f"{event.model} · {phrases.count(len(event.tools), 'tool')}", style="bold")
             case Notice():
                 source = f"{event.source}: " if event.source else ""
                 self.line(f"! {source}{phrases.short(event.text, limit=1000)}", style=_LEVELS[event.level])
-            case ApprovalRequested():
-                self.line(f"? '{event.name}' needs approval: {event.reason or event.rule}", style="yellow")
             case ApprovalDecision():
                 self.line(f"  {'approved' if event.is_approved else 'denied'}", style="yellow")
             case _:
