@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from glm_agent.driver import Driver, EventStream, InlineSteps, Intent, Record
@@ -587,10 +587,13 @@ async def test_nothing_runs_early_where_the_steps_or_the_limit_do_not_allow_it()
     look = Look()
     look.may_end.set()
     tools = look.toolbox()
+    ran_before: list[list[str]] = []
 
     async def stream() -> AsyncGenerator[ModelEvent, None]:
+        ran_before.append(list(tools.ran))
         yield ready()
         await anyio.wait_all_tasks_blocked()
+        assert tools.ran == ran_before[-1]
         yield asking("look")
 
     await run(Scripted(stream, DONE), tools, steps=MemorySteps(Memory(), "h", allows_early=False))
@@ -599,6 +602,7 @@ async def test_nothing_runs_early_where_the_steps_or_the_limit_do_not_allow_it()
     end = await run(Scripted(asking("look"), stream), tools, turn=receive(Turn(started=at_limit), HELLO))
     assert end.stop_reason == "max_steps"
     assert look.runs == 2
+    assert len(ran_before) == 2
 
 
 @pytest.mark.anyio
@@ -615,9 +619,11 @@ async def test_a_generation_begun_anew_throws_early_calls_away() -> None:
         yield ready()
         yield asking("look")
 
-    end = await run(Scripted(stream, DONE), look.toolbox())
+    tools = look.toolbox()
+    end = await run(Scripted(stream, DONE), tools)
     assert results(end.messages) == [("a", "seen {}")]
     assert look.runs == 2
+    assert tools.contexts[0].idempotency_key == tools.contexts[1].idempotency_key
 
 
 @pytest.mark.anyio
@@ -869,6 +875,8 @@ async def live(script: list[list[str]], memory: Memory, ran: list[tuple[int, str
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @settings(deadline=None, max_examples=60)
 @given(st.lists(names, max_size=3), st.integers(1, 30), st.sampled_from(["before", "between", "after"]))
+@example([["read", "read"], ["read"]], 7, "between")
+@example([["write", "write", "guarded"], ["read", "write", "write"]], 17, "between")
 def test_a_turn_survives_a_crash_at_any_record(backend: str, script: list[list[str]], kill_at: int, when: str) -> None:
     expected = anyio.run(live, script, Memory(), [], [], backend=backend)
     memory = Memory(kill_at=kill_at, when=when)
