@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from glm_agent.errors import TurnError
 from glm_agent.messages import (
@@ -140,10 +140,10 @@ def open_calls(messages: tuple[Message, ...]) -> tuple[ToolCall, ...]:
     answered = set[str]()
     for message in reversed(messages):
         match message:
-            case UserMessage():
-                return ()
             case ToolResult():
                 answered.add(message.call_id)
+            case UserMessage():
+                return ()
             case ModelResponse():
                 return tuple(call for call in message.tool_calls if call.id not in answered)
     return ()
@@ -204,7 +204,7 @@ def _resolve(turn: Turn, result: ToolResult) -> Turn:
         at -= 1
     response = turn.messages[at - 1]
     assert isinstance(response, ModelResponse)
-    results = {message.call_id: message for message in turn.messages[at:] if isinstance(message, ToolResult)}
+    results = {each.call_id: each for each in cast("tuple[ToolResult, ...]", turn.messages[at:])}
     results[result.call_id] = result
     ordered = (results[call.id] for call in response.tool_calls if call.id in results)
     return replace(

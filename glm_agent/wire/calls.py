@@ -22,11 +22,13 @@ from glm_agent.wire.markup import split_name
 class CallAssembler:
     """Collects the calls of one response. Every call has an id, and no two have the same."""
 
-    __slots__ = ("_by_index", "_drafts", "_ids", "_tools", "hosted")
+    __slots__ = ("_by_index", "_drafts", "_ids", "_tools", "_waiting", "hosted")
 
     def __init__(self, tools: Mapping[str, ToolSpec]) -> None:
         self._tools = tools
         self._drafts: list[_Draft] = []
+        self._waiting: list[_Draft] = []
+        """Those that were not complete when they were last looked at."""
         self._by_index: dict[int, _Draft] = {}
         self._ids = set[str]()
         self.hosted: list[HostedCall] = []
@@ -38,8 +40,11 @@ class CallAssembler:
 
     def complete(self) -> Iterator[ToolCallReady]:
         """The calls that the end of the response shows to be complete."""
-        for draft in self._drafts:
+        waiting, self._waiting = self._waiting, []
+        for draft in waiting:
             yield from self._ready(draft)
+            if not draft.is_ready:
+                self._waiting.append(draft)
 
     def calls(self) -> tuple[ToolCall, ...]:
         """The calls in their order, as far as they came; those without a name nobody could run."""
@@ -91,6 +96,7 @@ class CallAssembler:
         self._ids.add(call_id)
         draft = _Draft(position, call_id, given_id)
         self._drafts.append(draft)
+        self._waiting.append(draft)
         if _is_index(index):
             self._by_index[index] = draft
         return draft
