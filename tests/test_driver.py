@@ -799,6 +799,14 @@ async def test_an_intent_is_kept_before_a_writing_call_runs_and_for_no_other() -
 
 
 @pytest.mark.anyio
+async def test_the_effect_is_that_of_the_tool_that_a_name_with_markup_means() -> None:
+    memory = Memory()
+    tools = replace(toolbox(read=_name, write=_name), effects={"read": "read"})
+    await run(Scripted(asking("read</arg_value>"), DONE), tools, steps=memory.steps())
+    assert not any(isinstance(record, Intent) for record in memory.records)
+
+
+@pytest.mark.anyio
 async def test_no_intent_is_kept_of_a_call_that_does_not_run() -> None:
     memory = Memory()
     tools = replace(toolbox(), in_the_way=denied)

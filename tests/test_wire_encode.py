@@ -156,7 +156,16 @@ def test_broken_arguments_in_the_history_do_not_break_every_later_request(argume
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("a.b c", "a_b_c"), ("", "unnamed"), ("x" * 99, "x" * 64), ("ok", "ok")]
+    ("name", "expected"),
+    [
+        ("a.b c", "a_b_c"),
+        ("", "unnamed"),
+        ("x" * 99, "x" * 64),
+        ("ok", "ok"),
+        ("add<arg_key>a</arg_key>", "add"),
+        ("<tool_call>add", "add"),
+        ("<b>", "_b_"),
+    ],
 )
 def test_a_name_that_the_model_made_up_is_sent_in_letters_that_pass(name: str, expected: str) -> None:
     said = sent(HI, ModelResponse(tool_calls=(ToolCall(id="c", name=name, arguments="{}"),)))[1]

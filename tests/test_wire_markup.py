@@ -19,7 +19,7 @@ PROPERTIES = {
 TOOLS = {
     name: ToolSpec(name=name, description="", parameters={"type": "object", "properties": PROPERTIES})
     for name in ("weather", "now")
-}
+} | {"read": ToolSpec(name="read", description="", parameters={"type": "object"}, effect="read")}
 
 
 def pair(key: str, value: str) -> str:
@@ -132,6 +132,16 @@ def test_much_markup_takes_linear_time() -> None:
         ("weather<arg_key>days</arg_key><arg_value>2", "", None),
         ("weather<arg_key>days</arg_key><arg_value>2</arg_value>", '{"days":1}', None),
         ("weather", "", None),
+        (
+            "<tool_call>weather<arg_key>days</arg_key><arg_value>2</arg_value></tool_call>",
+            "",
+            ("weather", '{"days":2}'),
+        ),
+        ("read</arg_value>", '{"a":1}', ("read", '{"a":1}')),
+        ("<tool_call>read", "{}", ("read", "{}")),
+        ("read<arg_key>a", "{}", None),
+        ("read<b>", "{}", None),
+        ("weather</arg_value>", '{"days":1}', None),
     ],
 )
 def test_a_name_that_swallowed_its_arguments_is_taken_apart(

@@ -42,6 +42,7 @@ from glm_agent.messages import (
 )
 from glm_agent.models.model import Model
 from glm_agent.registry import ToolContext, Tools
+from glm_agent.schema import recover_call
 from glm_agent.turn import Turn, approval, cancel, pending, receive
 
 Approver: TypeAlias = Callable[[ApprovalRequested], Awaitable[ApprovalDecision | None]]
@@ -223,7 +224,8 @@ class Driver:
         return _idempotency_key(self.turn.started, self.turn.step, response.tool_calls.index(call), call)
 
     def _effect(self, call: ToolCall) -> str:
-        spec: ToolSpec | None = self._specs.get(call.name)
+        # What would run counts: GLM's markup may have run into the name.
+        spec: ToolSpec | None = self._specs.get(recover_call(call, self._specs).name)
         return spec.effect if spec is not None else "write"
 
     # -- early calls: while the stream is still coming

@@ -34,7 +34,7 @@ class PermittedTools:
             if decision.verdict == "ask":
                 return ApprovalRequested(
                     call_id=call.id,
-                    name=call.name,
+                    name=spec.name,
                     arguments=call.arguments,
                     rule=decision.rule,
                     reason=decision.reason,

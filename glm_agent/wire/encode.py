@@ -40,6 +40,7 @@ TOOL_LIMIT = 128
 """Functions in one request."""
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_FOREIGN = re.compile(r"[^a-zA-Z0-9_-]")
 _MODALITIES: dict[str, Modality] = {"image": "image", "video": "video", "file": "file", "audio": "audio"}
 
 # Texts for places that must not be empty: a server answers 1210, 1213 or 1214 to such a history for ever after.
@@ -249,8 +250,14 @@ def _part(part: Part) -> JsonObject:
 
 def _call(call: ToolCall) -> JsonObject:
     # Broken arguments or a name with foreign characters would make every later request fail (crush#1237).
-    name = call.name if _NAME.fullmatch(call.name) else re.sub(r"[^a-zA-Z0-9_-]", "_", call.name)[:64] or "unnamed"
+    name = call.name if _NAME.fullmatch(call.name) else _sendable(call.name)
     return {"id": call.id, "type": "function", "function": {"name": name, "arguments": as_object(call.arguments)}}
+
+
+def _sendable(name: str) -> str:
+    """A name that the wire takes: without the markup that ran into it, which the model would imitate."""
+    before = name.strip().removeprefix("<tool_call>").partition("<")[0].strip()
+    return _FOREIGN.sub("_", before or name)[:64] or "unnamed"
 
 
 def _tools(tools: Sequence[ToolSpec], hosted: Sequence[JsonObject], model: str) -> list[bytes]:

@@ -24,6 +24,7 @@ from glm_agent.wire.jsontext import an_array, an_object
 _OPEN = "<tool_call>"
 _BLOCK = re.compile(r"<tool_call>((?:(?!</?tool_call>).)*)(</tool_call>|\Z)", re.DOTALL)
 _PAIR = re.compile(r"\s*<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>\s*", re.DOTALL)
+_STRAY = re.compile(r"(?:\s|</?(?:tool_call|arg_value|arg_key)>)*")
 _NAMED = re.compile(r"\s*([a-zA-Z0-9_-]+)\s*(.*?)\s*\Z", re.DOTALL)
 
 
@@ -46,16 +47,22 @@ def rescue(text: str, tools: Mapping[str, ToolSpec]) -> tuple[str, tuple[Rescued
 
 
 def split_name(name: str, arguments: str, tools: Mapping[str, ToolSpec]) -> tuple[str, str]:
-    """Name and arguments of a call whose name swallowed its arguments' markup.
+    """Name and arguments of a call whose name swallowed markup; what is not certain stays as it is.
 
-    Source: zai-org/GLM-5#84.
+    Whole pairs are the arguments, for every tool. A stray mark beside the arguments may mean that some of
+    them are lost: it is cut off for ``read`` tools only.
+
+    Source: zai-org/GLM-5#84 (2026-06), fw-ai-external/python-sdk#119 (2026-07).
     """
-    clean, opened, rest = name.partition("<arg_key>")
-    clean = clean.strip()
-    if not opened or clean not in tools or arguments.strip() not in ("", "{}"):
+    clean, opened, rest = name.removeprefix(_OPEN).partition("<")
+    tool = tools.get(clean.strip())
+    if tool is None or name in tools:
         return name, arguments
-    pairs = _pairs(opened + rest, tools[clean])
-    return (name, arguments) if pairs is None else (clean, jsontext.dumps(pairs).decode())
+    marks = (opened + rest).removesuffix("</tool_call>")
+    if marks.startswith("<arg_key>") and arguments.strip() in ("", "{}"):
+        pairs = _pairs(marks, tool)
+        return (name, arguments) if pairs is None else (tool.name, jsontext.dumps(pairs).decode())
+    return (tool.name, arguments) if tool.effect == "read" and _STRAY.fullmatch(marks) else (name, arguments)
 
 
 def _last_blocks(text: str) -> list[re.Match[str]]:
