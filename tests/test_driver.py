@@ -1320,6 +1320,21 @@ async def test_an_error_of_the_turn_is_raised_where_the_events_are_read_after_th
 
 
 @pytest.mark.anyio
+async def test_no_event_is_lost_to_an_error_that_came_after_it() -> None:
+    async def fail(observe: Callable[[Event], None]) -> TurnResult:
+        observe(HELLO)
+        observe(DONE)
+        raise ModelError("broken")
+
+    with anyio.fail_after(20):
+        async with EventStream(fail) as events:
+            await anyio.wait_all_tasks_blocked()
+            assert [await anext(events), await anext(events)] == [HELLO, DONE]
+            with pytest.raises(ModelError, match="broken"):
+                await anext(events)
+
+
+@pytest.mark.anyio
 async def test_an_error_of_the_reader_comes_out_bare_and_cancels_the_turn() -> None:
     look = Look()
     made = await driver(Scripted(asking("look"), DONE), look.toolbox())
