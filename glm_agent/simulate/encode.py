@@ -105,6 +105,7 @@ def frames(reply: Reply) -> Iterator[bytes]:
 
 
 def frame(value: JsonObject) -> bytes:
+    """One event of a stream."""
     return b"data: " + to_bytes(value) + b"\n\n"
 
 

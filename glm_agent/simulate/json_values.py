@@ -8,10 +8,12 @@ JsonObject = dict[str, Any]
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether it is a JSON object."""
     return isinstance(value, dict)
 
 
 def is_array(value: Any) -> TypeGuard[list[Any]]:
+    """Whether it is a JSON array."""
     return isinstance(value, list)
 
 

@@ -55,6 +55,7 @@ def _pattern(value: Any) -> Any:
 
 
 def as_list(value: Any) -> Any:
+    """A list, also where one thing stands for a list of it."""
     return [value] if isinstance(value, str | dict | bool) else value
 
 
@@ -82,10 +83,12 @@ class Strict(BaseModel):
 
 
 def unknown_key(key: str, known: list[str]) -> PydanticCustomError:
+    """An error that names the nearest known key."""
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
     return PydanticCustomError("unknown_key", "unknown key '{key}'; {hint}", {"key": key, "hint": hint})
 
 
 def either(schema: JsonSchema, *shorter: JsonSchema) -> JsonSchema:
+    """A JSON Schema that takes the full form or a shorter one."""
     return {"anyOf": [schema, *shorter]}

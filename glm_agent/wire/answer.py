@@ -180,4 +180,5 @@ def _count(value: Any) -> int:
 
 
 def word(value: Any) -> str:
+    """A field that should be text, as text; nothing where there is none."""
     return value if isinstance(value, str) else "" if value is None else str(value)
