@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import copy
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -34,6 +35,7 @@ TESTS = {
 }
 """Modules of the head that hold rules, and the tests that must notice a change in them."""
 TIMEOUT_SECONDS = 60
+MEMORY_BYTES = 2_000_000_000
 PYTEST = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -212,7 +214,9 @@ def _fork(mutant: Mutant) -> int:
         return process
     status = 1
     try:
-        signal.alarm(TIMEOUT_SECONDS)  # a change may make a loop endless
+        # A change may make a loop endless.
+        signal.alarm(TIMEOUT_SECONDS)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         silence = os.open(os.devnull, os.O_RDWR)
         for stream in range(3):
             os.dup2(silence, stream)
