@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from operator import is_
 from typing import Any
 from weakref import ref
 
@@ -83,7 +84,7 @@ def encode_request(
     hosted = request.settings.hosted_tools if dialect.is_native else ()
     before = [dumps(fields)[:-1]]
     if request.tools or hosted:
-        before += [b',"tools":[', b",".join(_tools(request.tools, hosted, model)), b"]"]
+        before += [b',"tools":[', b",".join(filter(None, [writer.tools(request.tools), *map(dumps, hosted)])), b"]"]
     after = b',"request_id":%b}' % dumps(request_id) if request_id and dialect.is_native else b"}"
     messages = writer.messages(request.instructions, request.messages)
     # Joined once: a second copy of half a megabyte costs ten times as much as the first.
@@ -130,6 +131,20 @@ class _Writer:
         self._attachments = _BytesOnce(self._write_attachments)
         self._has_attachments = False
         """Whether any result so far had parts that this model reads."""
+        self._offered: tuple[ToolSpec, ...] = ()
+        self._joined = b""
+
+    def tools(self, tools: Sequence[ToolSpec]) -> bytes:
+        """Joined; kept for the next request, which nearly always offers the same."""
+        if len(tools) != len(self._offered) or not all(map(is_, tools, self._offered)):
+            if len(tools) > TOOL_LIMIT:
+                raise ConfigurationError(
+                    f"{len(tools)} tools are offered, and model '{self._model}' takes at most {TOOL_LIMIT}: offer "
+                    "fewer, for example by a filter on the MCP servers"
+                )
+            self._joined = b",".join(_tool.each(tools))
+            self._offered = tuple(tools)
+        return self._joined
 
     def messages(self, instructions: str, history: Sequence[Message]) -> list[bytes]:
         written = [_system(instructions)] if instructions.strip() else []
@@ -258,15 +273,6 @@ def _sendable(name: str) -> str:
     """A name that the wire takes: without the markup that ran into it, which the model would imitate."""
     before = name.strip().removeprefix("<tool_call>").partition("<")[0].strip()
     return _FOREIGN.sub("_", before or name)[:64] or "unnamed"
-
-
-def _tools(tools: Sequence[ToolSpec], hosted: Sequence[JsonObject], model: str) -> list[bytes]:
-    if len(tools) > TOOL_LIMIT:
-        raise ConfigurationError(
-            f"{len(tools)} tools are offered, and model '{model}' takes at most {TOOL_LIMIT}: offer fewer, "
-            "for example by a filter on the MCP servers"
-        )
-    return [*map(_tool, tools), *map(dumps, hosted)]
 
 
 def _write_tool(tool: ToolSpec) -> bytes:
