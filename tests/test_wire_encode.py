@@ -391,3 +391,16 @@ def test_kept_bytes_go_with_their_message() -> None:
     gc.collect()
     assert watch() is None
     assert len(kept) < before
+
+
+def test_the_tools_that_are_sent_are_those_of_the_request_whichever_came_before() -> None:
+    def names(*tools: ToolSpec) -> list[str]:
+        request = ModelRequest(model="glm-4.7", messages=(UserMessage(text="?"),), tools=tools)
+        return [tool["function"]["name"] for tool in json.loads(encode_request(request)).get("tools", [])]
+
+    one, other = (ToolSpec(name=name, description="", parameters={"type": "object"}) for name in ("one", "other"))
+    like_one = replace(one, parameters={"type": "object", "properties": {"a": {"default": True}}})
+    for tools in ((one,), (one, other), (other, one), (), (other,), (one, other)):
+        assert names(*tools) == [tool.name for tool in tools]
+    request = ModelRequest(model="glm-4.7", messages=(UserMessage(text="?"),), tools=(one,))
+    assert encode_request(request) != encode_request(replace(request, tools=(like_one,)))

@@ -131,20 +131,20 @@ class _Writer:
         self._attachments = _BytesOnce(self._write_attachments)
         self._has_attachments = False
         """Whether any result so far had parts that this model reads."""
-        self._offered: tuple[ToolSpec, ...] = ()
-        self._joined = b""
+        self._offered: tuple[tuple[ToolSpec, ...], bytes] = (), b""
 
     def tools(self, tools: Sequence[ToolSpec]) -> bytes:
         """Joined; kept for the next request, which nearly always offers the same."""
-        if len(tools) != len(self._offered) or not all(map(is_, tools, self._offered)):
+        before, joined = self._offered
+        if len(tools) != len(before) or not all(map(is_, tools, before)):
             if len(tools) > TOOL_LIMIT:
                 raise ConfigurationError(
                     f"{len(tools)} tools are offered, and model '{self._model}' takes at most {TOOL_LIMIT}: offer "
                     "fewer, for example by a filter on the MCP servers"
                 )
-            self._joined = b",".join(_tool.each(tools))
-            self._offered = tuple(tools)
-        return self._joined
+            joined = b",".join(_tool.each(tools))
+            self._offered = tuple(tools), joined  # at once: other threads use this writer too
+        return joined
 
     def messages(self, instructions: str, history: Sequence[Message]) -> list[bytes]:
         written = [_system(instructions)] if instructions.strip() else []
