@@ -108,7 +108,7 @@ class FunctionTool(Tool, Generic[P, R]):
             return None
         known = self._arguments(call) | dict.fromkeys((*self.schema.injected, "context", "ctx"), context)
         value = await self._value(_with_known(hook, known), context, is_instant=_is_instant(hook))
-        return None if value is None else to_result(value, call, max_tokens=self.max_output_tokens)
+        return None if value is None else to_result(value, call, max_tokens=self.max_output_tokens, keep=context.keep)
 
     def _arguments(self, call: ToolCall) -> dict[str, Any]:
         return parse_arguments(call.arguments, self.schema.validator, can_repair=self.spec.effect == "read")
@@ -118,7 +118,7 @@ class FunctionTool(Tool, Generic[P, R]):
         ordered = [named.pop(name) for name in self.schema.positional if name in named]
         function = cast("Callable[..., Any]", self.function)
         value = await self._value(partial(function, *ordered, **named), context, is_instant=self._is_instant)
-        return to_result(value, call, max_tokens=self.max_output_tokens)
+        return to_result(value, call, max_tokens=self.max_output_tokens, keep=context.keep)
 
     async def _value(self, function: Callable[[], Any], context: ToolContext, *, is_instant: bool) -> Any:
         """What the function makes, whichever kind of function it is."""

@@ -9,53 +9,66 @@ from typing import Any, cast
 
 from pydantic_core import to_json
 
-from glm_agent.messages import AudioPart, FilePart, ImagePart, Part, ToolCall, ToolResult, VideoPart
+from glm_agent.messages import Part, ToolCall, ToolResult
+from glm_agent.registry.blocks import Block, read_value
 
 NOTHING = "done: the tool returned nothing"
 """What the model reads for ``None``: a bare ``null`` looks like a failure."""
 
-_PARTS = (ImagePart, VideoPart, FilePart, AudioPart)
-_MAY_HOLD_PARTS = (*_PARTS, tuple, list)
 _BYTES_PER_TOKEN = 4
 _NOTE_BYTES = 100
 _MIN_BYTES = 200
 
 
-def to_result(value: Any, call: ToolCall, *, max_tokens: int) -> ToolResult:
-    """The value as the call's result, with the middle of long text left out.
+def to_result(
+    value: Any, call: ToolCall, *, max_tokens: int, keep: Callable[[str | bytes], str] | None = None
+) -> ToolResult:
+    """The value as the call's result, with the middle of long text left out, which ``keep`` may keep.
 
-    Text is taken as it is, parts (also in a tuple or list with text) become attachments, everything else is
-    shown as JSON, and what has no JSON form by its ``repr``.
+    Text is taken as it is; pictures, sound and MCP content (also in a tuple or list with text) become
+    attachments or are named; everything else is shown as JSON, and what has no JSON form by its ``repr``.
     """
     if isinstance(value, ToolResult):
         return value
-    texts, parts = _split(value)
-    if parts:
-        text: str | bytes = "\n".join(_text(item) for item in texts) or f"{len(parts)} attached"
-    else:
-        text = raw_text(value)
-    return ToolResult(
-        call_id=call.id, name=call.name, content=shorten(text, max_tokens=max_tokens), attachments=tuple(parts)
+    blocks = _blocks(value)
+    if blocks is None:
+        return _result(call, shorten(raw_text(value), max_tokens=max_tokens, keep=keep))
+    parts = tuple(part for block in blocks for part in block.parts)
+    text = "\n".join(block.text for block in blocks if block.text) or (f"{len(parts)} attached" if parts else NOTHING)
+    return _result(
+        call,
+        shorten(text, max_tokens=max_tokens, keep=keep),
+        parts=parts,
+        is_error=any(block.is_error for block in blocks),
     )
 
 
-def _split(value: Any) -> tuple[list[Any], list[Part]]:
-    """What is text or data, and what is a part, one level of nesting down: ``(text, [picture, picture])``."""
-    if not isinstance(value, _MAY_HOLD_PARTS):
-        return [value], []
-    items = _flat(value)
-    if any(_are_parts(item) for item in items):
-        items = [entry for item in items for entry in (_flat(item) if _are_parts(item) else [item])]
-    parts = [item for item in items if isinstance(item, _PARTS)]
-    return [item for item in items if not isinstance(item, _PARTS)], parts
+def _result(call: ToolCall, content: str, *, parts: tuple[Part, ...] = (), is_error: bool = False) -> ToolResult:
+    return ToolResult(call_id=call.id, name=call.name, content=content, attachments=parts, is_error=is_error)
 
 
-def _flat(value: Any) -> list[Any]:
-    return list(value) if type(value) in (tuple, list) else [value]
+def _blocks(value: Any) -> list[Block] | None:
+    """What is text and what is a part, one level of nesting down: ``(text, [picture, picture])``; None: plain data."""
+    if type(value) not in (tuple, list):
+        block = _special(value)
+        return None if block is None else [block]
+    items = [entry for item in value for entry in (item if _are_special(item) else [item])]
+    read = [_special(item) for item in items]
+    if not any(read):
+        return None
+    return [block or Block(_text(item)) for block, item in zip(read, items, strict=True)]
 
 
-def _are_parts(value: Any) -> bool:
-    return type(value) in (tuple, list) and bool(value) and all(isinstance(item, _PARTS) for item in value)
+def _are_special(value: Any) -> bool:
+    return type(value) in (tuple, list) and bool(value) and all(_special(item) for item in value)
+
+
+def _special(value: Any) -> Block | None:
+    try:
+        return read_value(value)
+    except Exception:
+        # An object's own way to show itself as a picture may fail; then it is data.
+        return None
 
 
 def _text(value: object) -> str:
@@ -99,22 +112,26 @@ def _bytes(value: bytes) -> str | bytes:
         return b"base64:" + base64.b64encode(value)
 
 
-def shorten(text: str | bytes, *, max_tokens: int) -> str:
+def shorten(text: str | bytes, *, max_tokens: int, keep: Callable[[str | bytes], str] | None = None) -> str:
     """The text, or its head and tail around a note of what is left out. Lone surrogates become question marks.
 
     The bound is one of bytes, which fits Chinese as well as English: four for each token. Only what is kept is
-    copied. Applied again, it changes nothing.
+    copied. Applied again, it changes nothing. ``keep`` gets a text that is too long, and what it says is added
+    to the note.
     """
     limit = max(max_tokens * _BYTES_PER_TOKEN, _MIN_BYTES)
     if isinstance(text, str) and len(text) <= limit and text.isascii():
         return text
     if len(text) <= limit and len(whole := _encode(text)) <= limit:
         return whole.decode(errors="replace")
-    half = (limit - _NOTE_BYTES) // 2
+    kept = f"; {keep(text)}" if keep is not None else ""
+    half = (limit - _NOTE_BYTES - len(kept.encode())) // 2
+    if half < 0:
+        return shorten(text, max_tokens=max_tokens)
     head = _encode(text[:half])[:half].decode(errors="ignore")
-    tail = _encode(text[len(text) - half :])[-half:].decode(errors="ignore")
+    tail = (_encode(text[len(text) - half :])[-half:] if half else b"").decode(errors="ignore")
     unit = "characters" if isinstance(text, str) else "bytes"
-    return f"{head}\n… {len(text):,} {unit}, {len(text) - len(head) - len(tail):,} left out …\n{tail}"
+    return f"{head}\n… {len(text):,} {unit}, {len(text) - len(head) - len(tail):,} left out{kept} …\n{tail}"
 
 
 def _encode(text: str | bytes) -> bytes:

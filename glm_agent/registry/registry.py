@@ -15,6 +15,7 @@ import anyio
 
 from glm_agent.errors import ConfigurationError, ToolError
 from glm_agent.messages import ToolCall, ToolResult, ToolSpec
+from glm_agent.registry.bound import Bound
 from glm_agent.registry.failure import describe_failure
 from glm_agent.registry.function import FunctionTool
 from glm_agent.registry.output import shorten
@@ -100,7 +101,7 @@ class ToolRegistry:
         return ToolResult(
             call_id=call.id,
             name=spec.name,
-            content=shorten(result.content, max_tokens=tool.max_output_tokens),
+            content=shorten(result.content, max_tokens=tool.max_output_tokens, keep=context.keep),
             attachments=result.attachments,
             is_error=result.is_error,
             is_untrusted=result.is_untrusted or spec.is_untrusted,
@@ -127,7 +128,8 @@ class ToolRegistry:
     async def _run(self, tool: Tool, call: ToolCall, context: ToolContext) -> ToolResult:
         is_repeat = context.was_started and self._specs[call.name].effect == "write"
         work = tool.reconcile if is_repeat else tool.run
-        scope = anyio.CancelScope(deadline=_deadline(tool))
+        context.bound = Bound(tool.timeout_seconds)
+        scope = context.bound.scope
         try:
             with scope:
                 return await work(call, context) or _error(_UNKNOWN_OUTCOME)
@@ -155,10 +157,6 @@ def as_tool(item: Any) -> Tool:
     if callable(item):
         return FunctionTool(item)
     raise ConfigurationError(f"{item!r} is no tool: give a function with type hints, or an object with spec and run")
-
-
-def _deadline(tool: Tool) -> float:
-    return math.inf if tool.timeout_seconds is None else anyio.current_time() + tool.timeout_seconds
 
 
 def _error(content: str) -> ToolResult:

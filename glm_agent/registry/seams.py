@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeAlias
 
+from glm_agent.errors import ToolError
 from glm_agent.messages import (
     ApprovalDecision,
     ApprovalRequested,
@@ -22,6 +25,16 @@ from glm_agent.messages import (
     ToolSpec,
     TurnStopped,
 )
+from glm_agent.registry import asking
+from glm_agent.registry.asking import Asker
+from glm_agent.registry.bound import Bound
+from glm_agent.registry.threads import in_event_loop
+
+Keep: TypeAlias = Callable[[str | bytes], str]
+"""Keeps a long text as a whole, and returns the sentence that tells the model how to read on in it."""
+
+CallTool: TypeAlias = Callable[[str, Mapping[str, Any]], Awaitable[ToolResult]]
+"""Calls another tool under the run's permissions and budget."""
 
 
 def _ignore(event: Event) -> None:
@@ -50,6 +63,15 @@ class ToolContext:
     cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
     """Set once the call was cancelled or timed out: a tool that loops in a thread looks at it and stops."""
 
+    asker: Asker | None = field(default=None, repr=False)
+    """Asks the person; None where nobody is there."""
+    keep: Keep | None = field(default=None, repr=False)
+    """Keeps what is too long for a result; None where there is no place for it."""
+    caller: CallTool | None = field(default=None, repr=False)
+    """Runs calls of other tools; None where the call stands alone."""
+    bound: Bound | None = field(default=None, repr=False)
+    """The call's limit in time, once it runs."""
+
     @property
     def log(self) -> logging.Logger:
         return logging.getLogger(f"glm_agent.tool.{self.call.name}")
@@ -57,6 +79,49 @@ class ToolContext:
     def progress(self, text: str = "", *, done: float | None = None, total: float | None = None) -> None:
         """Show how far the call is; safe from any thread."""
         self.emit(ToolProgress(call_id=self.call.id, name=self.call.name, text=text, done=done, total=total))
+
+    async def ask(self, text: str, *, answer: Any = bool) -> Any:
+        """Ask the person; the call's timeout stands still meanwhile.
+
+        Args:
+            text: The question, one or two sentences.
+            answer: The type wanted: ``bool`` to agree, ``Literal["a", "b"]`` or an enum to choose, ``str``, a number,
+                or a model with fields to fill in.
+
+        Returns:
+            A value of that type; None when the person declines or nobody is there, so that a job nobody
+            watches never takes silence for consent.
+
+        Raises:
+            ToolError: The third answer still did not fit.
+        """
+        self._still_running()
+        question = asking.question(text, answer=answer, tool=self.call.name, call_id=self.call.id)
+        with self.bound.paused() if self.bound is not None else nullcontext():
+            return await asking.ask(self.asker, question, answer=answer)
+
+    def ask_sync(self, text: str, *, answer: Any = bool) -> Any:
+        """``ask`` for tools that are plain functions."""
+        return in_event_loop(partial(self.ask, text, answer=answer))
+
+    async def call_tool(self, name: str, /, **arguments: Any) -> ToolResult:
+        """Call another of the run's tools, under the same permissions, budget, events and journal.
+
+        Its errors are results. Raises ``ToolError`` where the call stands alone, without a run around it.
+        """
+        self._still_running()
+        if self.caller is None:
+            raise ToolError(f"{name!r} cannot be called from here: no agent runs this call")
+        return await self.caller(name, arguments)
+
+    def _still_running(self) -> None:
+        # A thread that was given up goes on; what it does must not reach the person or other tools any more.
+        if self.cancelled.is_set():
+            raise ToolError(f"the call of {self.call.name!r} has ended")
+
+    def call_tool_sync(self, name: str, /, **arguments: Any) -> ToolResult:
+        """``call_tool`` for tools that are plain functions."""
+        return in_event_loop(partial(self.call_tool, name, **arguments))
 
 
 class Tool(Protocol):

@@ -10,7 +10,7 @@ import contextvars
 import queue
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar, cast
 
 import anyio
@@ -26,6 +26,8 @@ _IDLE_SECONDS = 10.0
 _limiter: RunVar[anyio.CapacityLimiter] = RunVar("glm_agent.threads")
 _idle: list[_Worker] = []
 _lock = threading.Lock()
+_working_for = threading.local()
+"""The event loop whose job a thread runs now."""
 
 
 class Threads:
@@ -54,6 +56,14 @@ class Threads:
             return cast("_T", job.result())
 
 
+def in_event_loop(function: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    """Run it in the event loop that this thread works for, and wait; only for functions that ``Threads`` runs."""
+    token = getattr(_working_for, "token", None)
+    if token is None:
+        raise RuntimeError("this is not a tool's thread: in an async function, await the form without _sync")
+    return anyio.from_thread.run(function, token=token)
+
+
 def _this_loops_limiter() -> anyio.CapacityLimiter:
     try:
         return _limiter.get()
@@ -77,11 +87,13 @@ class _Job:
         self.is_done = False
 
     def run(self) -> None:
+        _working_for.token = self._token
         try:
             self._context.run(_forget_event_loop)
             self._value = self._context.run(self._function)
         except BaseException as error:
             self._error = error
+        _working_for.token = None
         self.is_done = True
         if not self.is_abandoned:
             self._wake()
