@@ -18,7 +18,6 @@ from glm_agent.messages import ToolCall, ToolProgress
 
 _THINKING_LINES = 6
 _TEXT_LINES = 12
-_KEPT_CHARACTERS = 10_000
 
 
 @dataclass(slots=True)
@@ -33,8 +32,8 @@ class Region:
     """What changes, and its place on the screen."""
 
     def __init__(self, console: Console, *, is_live: bool) -> None:
-        self.thinking = ""
-        self.text = ""
+        self._thinking: list[str] = []
+        self._text: list[str] = []
         self.coming: dict[int, str] = {}
         """Names of the calls that are being written, by their place."""
         self._running: dict[str, _Running] = {}
@@ -60,19 +59,25 @@ class Region:
             running.progress = share + phrases.short(event.text, limit=60)
 
     def think(self, text: str) -> None:
-        self.thinking = (self.thinking + text)[-_KEPT_CHARACTERS:]
+        self._thinking.append(text)
 
     def say(self, text: str) -> None:
-        self.text = (self.text + text)[-_KEPT_CHARACTERS:]
+        self._text.append(text)
+
+    def take(self) -> tuple[str, str]:
+        """The thinking and the text so far, which leave the region."""
+        taken = "".join(self._thinking), "".join(self._text)
+        self._thinking, self._text = [], []
+        return taken
 
     def clear(self) -> None:
         """Forget what came of an answer; running calls stay."""
-        self.thinking = self.text = ""
+        self._thinking, self._text = [], []
         self.coming.clear()
 
     def void(self) -> bool:
         """Forget it all, calls that began early included; whether there was anything to forget."""
-        was_shown = bool(self.thinking or self.text or self.coming or self._running)
+        was_shown = bool(self._thinking or self._text or self.coming or self._running)
         self.clear()
         self._running.clear()
         return was_shown
@@ -99,8 +104,8 @@ class Region:
 
     def _render(self) -> Group:
         width = max(20, self._console.width - 1)
-        lines = _tail(self._console, self.thinking, "dim italic", _THINKING_LINES)
-        lines += _tail(self._console, self.text, "", _TEXT_LINES)
+        lines = _tail(self._console, self._thinking, "dim italic", _THINKING_LINES)
+        lines += _tail(self._console, self._text, "", _TEXT_LINES)
         lines += [Text(f"… {phrases.clean(name)}", style="dim cyan") for name in list(self.coming.values())]
         return Group(*lines, *(self._running_line(running, width) for running in list(self._running.values())))
 
@@ -111,8 +116,9 @@ class Region:
         return running.spinner
 
 
-def _tail(console: Console, text: str, style: str, limit: int) -> list[Text]:
+def _tail(console: Console, pieces: list[str], style: str, limit: int) -> list[Text]:
     """The last lines of a text, as they are wrapped on the screen."""
     width = max(20, console.width - 1)
-    tail = Text(phrases.clean(text[-limit * width :]).strip(), style=style)
-    return list(tail.wrap(console, width))[-limit:]
+    # A piece is rarely shorter than one character, so this many hold the lines, however long the text is.
+    end = "".join(pieces[-limit * width :])[-limit * width :]
+    return list(Text(phrases.clean(end).strip(), style=style).wrap(console, width))[-limit:]

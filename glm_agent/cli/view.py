@@ -44,6 +44,7 @@ class View:
         self._region = Region(self._console, is_live=not is_quiet)
         self._shows_answer = shows_answer
         self._started = time.monotonic()
+        self._thought = self._said = 0
         self._calls: dict[str, ToolCall] = {}
         self._shown = set[str]()
 
@@ -106,15 +107,32 @@ class View:
             how.append(f": {phrases.clean(result.detail)}", style="red")
         self._console.print(how, Text("·", style="dim"), Text(" · ".join(f for f in figures if f), style="dim"))
 
+    def _head(self, started: TurnStarted) -> None:
+        about = f" · {phrases.count(len(started.tools), 'tool')}"
+        self._console.print(Text(started.model, style="bold") + Text(about, style="dim"))
+
     def _respond(self, response: ModelResponse) -> None:
-        if response.reasoning.strip():
-            self.line(phrases.clean(response.reasoning).strip(), style="dim italic")
-        if response.text.strip() and (response.tool_calls or self._shows_answer):
-            self.line(phrases.clean(response.text).strip())
+        self._print(response.reasoning[self._thought :], style="dim italic")
+        if response.tool_calls or self._shows_answer:
+            self._print(response.text[self._said :])
         self._region.clear()
+        self._thought = self._said = 0
         self._calls = {call.id: call for call in response.tool_calls}
 
+    def _print(self, text: str, *, style: str = "") -> None:
+        if text.strip():
+            self.line(phrases.clean(text).strip(), style=style)
+
+    def _print_so_far(self) -> None:
+        """What led to a call stands above it, also when the call begins before the response is complete."""
+        thinking, text = self._region.take()
+        self._print(thinking, style="dim italic")
+        self._print(text)
+        self._thought += len(thinking)
+        self._said += len(text)
+
     def _begin(self, call: ToolCall) -> None:
+        self._print_so_far()
         self._region.begin(call)
         if not self._region.is_live:
             self.line(f"… {phrases.call(call)}", style="dim")
@@ -134,7 +152,9 @@ class View:
         self.line(f"  {phrases.outcome(result, limit=width)}", style="red" if result.is_error else "dim")
 
     def _retry(self, event: Retrying) -> None:
-        void = "; what was shown of the answer is void" if self._region.void() else ""
+        was_shown = self._region.void() or self._thought or self._said
+        void = "; what was shown of the answer is void" if was_shown else ""
+        self._thought = self._said = 0
         wait = f" in {phrases.duration(event.wait_seconds)}" if event.wait_seconds else ""
         self.line(f"↻ attempt {event.attempt}{wait}: {phrases.short(event.reason, limit=300)}{void}", style="yellow")
 
@@ -142,8 +162,9 @@ class View:
         match event:
             case TurnStarted():
                 self._region.void()
+                self._thought = self._said = 0
                 self._started = time.monotonic()
-                self.line(f"{event.model} · {phrases.count(len(event.tools), 'tool')}", style="bold")
+                self._head(event)
             case Notice():
                 source = f"{event.source}: " if event.source else ""
                 self.line(f"! {source}{phrases.short(event.text, limit=1000)}", style=_LEVELS[event.level])
