@@ -290,7 +290,8 @@ def test_an_interrupt_is_no_broken_plugin(write: Write) -> None:
 
 def test_the_toolbox_is_found_like_anybodys_plugin() -> None:
     own = {plugin.name: plugin.value for plugin in available("tools") if plugin.package == "glm-agent"}
-    assert own == {name: f"glm_agent_tools.{name}" for name in ("files", "git", "search", "text")}
+    names_of_modules = "files git http python search shell sqlite tables text think todo web".split()
+    assert own == {"time": "glm_agent_tools.clock"} | {name: f"glm_agent_tools.{name}" for name in names_of_modules}
     assert "read_file" in names("files")
 
 
