@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NoReturn, cast
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails, from_json, to_json
+from pydantic_core import ErrorDetails, ValidationError, from_json, to_json
 
 from glm_agent.messages import ToolCall, ToolSpec
 from glm_agent.schema.explain import explain, got, located, with_example
-from glm_agent.schema.function import ArgumentsValidator
 from glm_agent.schema.lenient import read_lenient, read_markup
 from glm_agent.schema.shapes import is_array, is_object
+from glm_agent.schema.validator import ArgumentsValidator
 
 _MAX_ROUNDS = 6
 _CONTAINER_WANTED = {

@@ -6,8 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails, to_json
+from pydantic_core import ErrorDetails, ValidationError, to_json
 
 from glm_agent.messages import JsonObject
 from glm_agent.schema.example import example
