@@ -50,9 +50,11 @@ if TYPE_CHECKING:
         UserMessage,
         VideoPart,
     )
+    from glm_agent.models.endings import Endings
     from glm_agent.models.model import Model
     from glm_agent.permissions import Policy
     from glm_agent.registry import ToolContext, ToolRegistry, Tools, tool
+    from glm_agent.wire.hosted import HostedMCP, Retrieval, WebSearch
 
 _ROOMS = {
     "glm_agent.agent": "Agent Budget",
@@ -61,13 +63,16 @@ _ROOMS = {
     "RateLimited ToolError TurnError",
     "glm_agent.messages": "ApprovalDecision ApprovalRequested AudioPart Event FilePart ImagePart Message ModelRequest "
     "ModelResponse ModelSettings Part ToolCall ToolResult ToolSpec TurnResult Usage UserMessage VideoPart",
+    "glm_agent.models.endings": "Endings",
     "glm_agent.models.model": "Model",
     "glm_agent.permissions": "Policy",
     "glm_agent.registry": "ToolContext ToolRegistry Tools tool",
+    "glm_agent.wire.hosted": "HostedMCP Retrieval WebSearch",
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}
 
 __all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
+]
     "Agent",
     "AgentError",
     "ApprovalDecision",
@@ -78,7 +83,9 @@ __all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
     "ConfigurationError",
     "ContentFiltered",
     "ContextOverflow",
+    "Endings",
     "Event",
+    "HostedMCP",
     "FilePart",
     "ImagePart",
     "JournalError",
@@ -97,6 +104,7 @@ __all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
     "Policy",
     "QuotaExhausted",
     "RateLimited",
+    "Retrieval",
     "ToolCall",
     "ToolContext",
     "ToolError",
@@ -109,6 +117,7 @@ __all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
     "Usage",
     "UserMessage",
     "VideoPart",
+    "WebSearch",
     "__version__",
     "tool",
 ]

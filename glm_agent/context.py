@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from glm_agent.messages import Message, ModelResponse, ToolCall, ToolResult, UserMessage
 
@@ -38,6 +38,42 @@ def repair(messages: Sequence[Message], *, keep_open: bool = False) -> tuple[Mes
                 results.get(call.id) or _lost(call) for call in message.tool_calls if call.id in results or not is_last
             )
     return tuple(repaired)
+
+
+def shorten(messages: Sequence[Message], *, max_tokens: int) -> tuple[Message, ...]:
+    """The latest of a history, about ``max_tokens`` of it by ``count_tokens``; short ones come back equal.
+
+    What the user said last stays, and the latest step (a response and the results of its calls); steps are kept
+    or left out as a whole, and never changed, since edited thinking is worth nothing. A note stands where
+    something is missing.
+    """
+    units = list(_units(messages))
+    said_last = max((at for at, unit in enumerate(units) if isinstance(unit[0], UserMessage)), default=-1)
+    room = max_tokens - (count_tokens(units[said_last]) if said_last >= 0 else 0)
+    kept = {said_last, len(units) - 1}
+    for at in reversed(range(len(units))):
+        if at != said_last:
+            room -= count_tokens(units[at])
+            if room < 0 and at not in kept:
+                break
+            kept.add(at)
+    missing = sum(len(unit) for at, unit in enumerate(units) if at not in kept)
+    if not missing:
+        return tuple(messages)
+    left = [message for at, unit in enumerate(units) if at in kept for message in unit]
+    return (UserMessage(text=f"({missing} earlier messages are left out)"), *left)
+
+
+def _units(messages: Sequence[Message]) -> Iterator[list[Message]]:
+    """What cannot be taken apart: a user's message, or a response with its results."""
+    unit: list[Message] = []
+    for message in messages:
+        if unit and not isinstance(message, ToolResult):
+            yield unit
+            unit = []
+        unit.append(message)
+    if unit:
+        yield unit
 
 
 def _take_results(queue: deque[Message]) -> dict[str, ToolResult]:

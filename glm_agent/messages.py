@@ -241,6 +241,17 @@ class ModelSettings:
     """Stream arguments in fragments (GLM-4.6 and later)."""
     user_id: str | None = None
     """6 to 128 characters naming the end user."""
+    tool_choice: str | None = None
+    """``required`` or a tool's name: such a call must come before the answer; ``none``: no tool may be called.
+
+    GLM itself knows ``auto`` only; the rest is done by what is asked and what is offered.
+    """
+    watermark_enabled: bool | None = None
+    """False leaves the mark out of generated sound and pictures (needs a signed waiver)."""
+    sensitive_word_check: bool | None = None
+    """Whether words are checked; for accounts that may choose."""
+    meta: JsonObject | None = None
+    """Who plays whom, for the role-play models: ``user_info bot_info user_name bot_name``."""
     hosted_tools: tuple[JsonObject, ...] = ()
     """``web_search``, ``retrieval`` and ``mcp`` entries for the request's tools, in GLM's words."""
 

@@ -29,6 +29,8 @@ from glm_agent.messages import (
 )
 from glm_agent.models.budget import BudgetedModel
 from glm_agent.models.catalog import cost_usd
+from glm_agent.models.choice import ChoiceModel
+from glm_agent.models.endings import Endings, EndingsModel
 from glm_agent.models.model import Model
 from glm_agent.models.view import ViewedModel
 from glm_agent.permissions import Policy
@@ -51,7 +53,8 @@ class Agent:
         model: A GLM model's id (``glm-5.3-flash``), ``provider:id`` (``zai: bigmodel: coding: openrouter: vllm:`` …),
             ``simulate:SCENARIO``, or anything with the ``Model`` protocol.
         instructions: What the model is told before everything else.
-        tools: Functions, ``@tool`` objects, or names: an entry point, ``./folder``, ``./file.py``, ``module:object``.
+        tools: Functions, ``@tool`` objects, or names: an entry point, ``./folder``, ``./file.py``, ``module:object``;
+            and tools of the provider: ``WebSearch()``, ``Retrieval(…)``, ``HostedMCP(…)``.
         mcp_servers: ``.mcp.json`` files, commands (``"uvx mcp-server-time"``), addresses, or mappings.
         output_type: A type the answer must fit; ``result.output`` is then a value of it.
         max_steps: Model requests in a turn before the model is asked once more without tools.
@@ -65,6 +68,8 @@ class Agent:
         api_key: Else ``ZAI_API_KEY``, ``ZHIPUAI_API_KEY`` or ``GLM_API_KEY``.
         base_url: Else ``ZAI_BASE_URL`` and the like, else the provider's.
         client: An ``httpx2.AsyncClient`` to use; it stays open.
+        fallback: Models that are asked, in order, when ``model`` fails; ``"glm-5.3|glm-5.2"`` says the same.
+        endings: What is done about answers that are none (empty, cut, too long a history) before they end the turn.
         settings: Temperature, thinking and the like.
         expose_errors: Whether the model reads the message of a tool's exception.
 
@@ -91,16 +96,19 @@ class Agent:
         api_key: str | None = None,
         base_url: str | None = None,
         client: httpx2.AsyncClient | None = None,
+        fallback: Sequence[str | Model] = (),
+        endings: Endings | None = None,
         settings: ModelSettings | None = None,
         expose_errors: bool = True,
     ) -> None:
         if max_steps < 1:
             raise ConfigurationError(f"max_steps is {max_steps}: a turn needs at least 1")
-        new_model = model_maker(model, api_key=api_key, base_url=base_url, client=client)
+        new_model = model_maker(model, fallback=fallback, api_key=api_key, base_url=base_url, client=client)
         new_servers = names.servers_maker(mcp_servers)
         self._runtimes = Runtimes(lambda: Runtime(new_model(), new_servers()))
         self._blocking = Blocking()
-        self._tools = names.tools(tools)
+        own, hosted = names.split_hosted(tools)
+        self._tools = names.tools(own)
         ToolRegistry(self._tools)  # finds two tools of one name before any run
         self._expose_errors = expose_errors
         self._output = names.output_type(output_type)
@@ -112,7 +120,9 @@ class Agent:
         self._observers = tuple(observers)
         self._session, self._journal = session, journal
         self._approve = approve
-        self._settings = settings or ModelSettings()
+        self._endings = endings
+        given = settings or ModelSettings()
+        self._settings = replace(given, hosted_tools=(*given.hosted_tools, *hosted)) if hosted else given
 
     # -- running
 
@@ -288,6 +298,7 @@ class Agent:
                 cost_usd=partial(cost_usd, model.name),
                 spent=turn.usage,
             )
+        model = ChoiceModel(EndingsModel(model, endings=self._endings))
         return self._output.checked(model) if self._output is not None else model
 
     def _valued(self, result: TurnResult) -> TurnResult:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from glm_agent.driver import InlineSteps, Steps
 from glm_agent.errors import ConfigurationError
+from glm_agent.messages import JsonObject
 from glm_agent.permissions import Policy
 from glm_agent.turn import Turn, rebuild
+from glm_agent.wire.hosted import HostedTool
 
 if TYPE_CHECKING:
     from glm_agent.mcp.servers import MCPServers
@@ -27,6 +29,13 @@ def servers_maker(servers: Iterable[Any]) -> Callable[[], MCPServers | None]:
 
     configs, warnings = read_servers(given)
     return lambda: MCPServers(configs, warnings=warnings)
+
+
+def split_hosted(given: Iterable[Any]) -> tuple[list[Any], tuple[JsonObject, ...]]:
+    """Our tools, and the entries of those that the provider runs."""
+    items = list(given)
+    hosted = tuple(item.entry for item in items if isinstance(item, HostedTool))
+    return [item for item in items if not isinstance(item, HostedTool)], hosted
 
 
 def tools(given: Iterable[Any]) -> tuple[Any, ...]:

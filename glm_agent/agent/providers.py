@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from glm_agent.errors import ConfigurationError
+from glm_agent.models.fallback import FallbackModel
+from glm_agent.models.limit import LimitedModel, shared_limit
 from glm_agent.models.model import Model
-from glm_agent.models.retry import RetryingModel
-from glm_agent.wire.dialects import DIALECTS, Dialect
+from glm_agent.models.retry import NEXT_MODEL, RetryingModel, shared_budget
+from glm_agent.wire.dialects import DIALECTS, Dialect, same_host
 
 if TYPE_CHECKING:
     import httpx2
@@ -28,34 +30,79 @@ class Connection(NamedTuple):
 def model_maker(
     model: str | Model,
     *,
+    fallback: Sequence[str | Model] = (),
     api_key: str | None,
     base_url: str | None,
     client: httpx2.AsyncClient | None,
     environ: Mapping[str, str] = os.environ,
 ) -> Callable[[], Connection]:
-    """What makes the model on an event loop.
+    """What makes the model on an event loop; several names (``glm-5.3|glm-5.2``) are one with fallbacks.
 
     A name that cannot be right is refused now. The key is looked for when the model is made, so that a
-    module with an agent in it can be imported on a machine without one.
+    module with an agent in it can be imported on a machine without one. ``api_key`` and ``base_url`` are for
+    the names without a provider of their own.
     """
+    several = [one for given in (model, *fallback) for one in (given.split("|") if isinstance(given, str) else [given])]
+    last = len(several) - 1
+    makers = [
+        _maker(one, api_key, base_url, client, environ, is_last=at == last, is_first=at == 0)
+        for at, one in enumerate(several)
+    ]
+    return makers[0] if not last else lambda: _with_fallbacks([make() for make in makers])
+
+
+def _maker(
+    model: str | Model,
+    api_key: str | None,
+    base_url: str | None,
+    client: httpx2.AsyncClient | None,
+    environ: Mapping[str, str],
+    *,
+    is_first: bool,
+    is_last: bool,
+) -> Callable[[], Connection]:
     if not isinstance(model, str):
         connection = Connection(model, _stays_open)
         return lambda: connection
-    provider, name = _split(model)
+    provider, name = _split(model.strip())
+    if provider and not is_first:
+        api_key = base_url = None  # they belong to the first one's host
 
     def make() -> Connection:
         from glm_agent.models.glm import GLMModel  # and with it the HTTP client, at first use
 
         if provider == "simulate":
             server = _simulator(name)
-            glm = GLMModel(server.model, api_key=server.api_key, base_url=server.base_url, client=client)
+            dialect, name_there, key, url = DIALECTS["zai"], server.model, server.api_key, server.base_url
         else:
-            dialect = DIALECTS[provider or _provider_by_key(environ)]
+            host = provider or _provider_of_url(base_url) or _provider_by_key(environ)
+            dialect, name_there = DIALECTS[host], name
             key, url = api_key or _key(dialect, name, environ), base_url or _base_url(dialect, environ)
-            glm = GLMModel(name, api_key=key, base_url=url, client=client, dialect=dialect)
-        return Connection(RetryingModel(glm), glm.aclose)
+        glm = GLMModel(name_there, api_key=key, base_url=url, client=client, dialect=dialect)
+        return Connection(_persistent(glm, key, name_there, url, is_last=is_last), glm.aclose)
 
     return make
+
+
+def _persistent(model: Model, key: str, name: str, url: str, *, is_last: bool) -> Model:
+    """The model, sharing limits with all others of its key in this process, and tried again where that helps."""
+    limited = LimitedModel(model, limit=shared_limit(key=key, model=name, base_url=url))
+    budget = shared_budget(key=key, model=name, base_url=url)
+    return RetryingModel(limited, budget=budget, policy=None if is_last else NEXT_MODEL)
+
+
+def _with_fallbacks(connections: Sequence[Connection]) -> Connection:
+    async def aclose() -> None:
+        for connection in connections:
+            await connection.aclose()
+
+    return Connection(FallbackModel([connection.model for connection in connections]), aclose)
+
+
+def _provider_of_url(base_url: str | None) -> str:
+    """The host that an address belongs to; empty for one that nobody here knows, which then speaks GLM."""
+    known = (name for name, dialect in DIALECTS.items() if base_url and same_host(base_url, dialect))
+    return max(known, key=lambda name: len(DIALECTS[name].base_url), default="")
 
 
 def _split(model: str) -> tuple[str, str]:

@@ -10,12 +10,13 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 
 from glm_agent.errors import ModelError, ModelStatusError, RateLimited
-from glm_agent.messages import ModelRequest, Retrying
+from glm_agent.messages import ModelRequest, ModelResponse, Retrying
+from glm_agent.models.account import account_name
 from glm_agent.models.model import Model, ModelEvent
 
 _OVERLOADED = frozenset({"1305", "1312"})
@@ -36,7 +37,7 @@ class RetryPolicy:
     throttled_base_seconds: float = 2.0
     """The same as ``base_seconds`` where the key sent too much at once."""
     overloaded_seconds: tuple[float, ...] = (30.0, 60.0, 90.0, 120.0)
-    """Waits while the model is overloaded (1305, 1312); the last one repeats.
+    """Waits while the model is overloaded (1305, 1312); the last one repeats. Empty: it is not waited for.
 
     Source: hermes-agent#93507 and #100065: this worked where 1 to 8 seconds did not.
     """
@@ -53,11 +54,56 @@ def wait_seconds(
     """
     if not error.is_retryable or attempt >= policy.max_attempts:
         return None
+    if _is_overloaded(error) and not policy.overloaded_seconds:
+        return None
     asked = error.retry_after_seconds if isinstance(error, ModelStatusError) else None
     if asked is not None and asked > policy.longest_wait_seconds:
         return None
     wait = max(asked or 0.0, _backoff(error, attempt, chance, policy))
     return None if elapsed_seconds + wait > policy.max_seconds else wait
+
+
+class RetryBudget:
+    """How much may be tried again, shared by all requests of one key and model.
+
+    Where everything fails, trying everything again makes it worse: a retry costs 1 of ``size``, an answer gives half
+    of one back, and so does every ``refill_seconds``. With nothing left, errors are raised at once.
+    """
+
+    def __init__(
+        self, *, size: float = 50.0, refill_seconds: float = 10.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._size, self._refill_seconds, self._clock = size, refill_seconds, clock
+        self._left, self._seen = size, clock()
+
+    def spend(self) -> bool:
+        """Whether one more retry is in it."""
+        self._refill(0.0)
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+    def answered(self) -> None:
+        """An answer came."""
+        self._refill(0.5)
+
+    def _refill(self, more: float) -> None:
+        now = self._clock()
+        self._left = min(self._size, self._left + more + 0.5 * (now - self._seen) / self._refill_seconds)
+        self._seen = now
+
+
+_budgets: dict[str, RetryBudget] = {}
+
+
+def shared_budget(*, key: str, model: str, base_url: str = "") -> RetryBudget:
+    """The process's one budget for a model under a key; the key itself is not kept."""
+    return _budgets.setdefault(account_name(key=key, model=model, base_url=base_url), RetryBudget())
+
+
+NEXT_MODEL = RetryPolicy(max_attempts=3, max_seconds=30.0, overloaded_seconds=(), longest_wait_seconds=10.0)
+"""For a model with another one behind it: an overload is not waited for."""
 
 
 class RetryingModel:
@@ -72,12 +118,14 @@ class RetryingModel:
         model: Model,
         *,
         policy: RetryPolicy | None = None,
+        budget: RetryBudget | None = None,
         sleep: Callable[[float], Awaitable[object]] = anyio.sleep,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.model = model
         self.policy = policy or RetryPolicy()
+        self.budget = budget or RetryBudget()
         self._sleep, self._clock, self._chance = sleep, clock, chance
 
     def __repr__(self) -> str:
@@ -90,11 +138,16 @@ class RetryingModel:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """See ``Model.stream``."""
         began = self._clock()
-        attempt = 1
+        attempt = shown = 1
         while True:
             try:
                 async with aclosing(self.model.stream(request)) as events:
                     async for event in events:
+                        if isinstance(event, ModelResponse):
+                            self.budget.answered()
+                        elif isinstance(event, Retrying):  # the server began anew by itself
+                            shown += 1
+                            event = replace(event, attempt=shown)  # noqa: PLW2901
                         yield event
                 return
             except ModelError as error:
@@ -105,16 +158,20 @@ class RetryingModel:
                     chance=self._chance(),
                     policy=self.policy,
                 )
-                if wait is None:
+                if wait is None or not self.budget.spend():
                     raise
                 reason = str(error)
-            attempt += 1
-            yield Retrying(attempt=attempt, wait_seconds=wait, reason=reason)
+            attempt, shown = attempt + 1, shown + 1
+            yield Retrying(attempt=shown, wait_seconds=wait, reason=reason)
             await self._sleep(wait)
 
 
+def _is_overloaded(error: ModelError) -> bool:
+    return isinstance(error, ModelStatusError) and error.code in _OVERLOADED
+
+
 def _backoff(error: ModelError, attempt: int, chance: float, policy: RetryPolicy) -> float:
-    if isinstance(error, ModelStatusError) and error.code in _OVERLOADED:
+    if _is_overloaded(error):
         ladder = policy.overloaded_seconds
         return ladder[min(attempt, len(ladder)) - 1]
     base = policy.throttled_base_seconds if isinstance(error, RateLimited) else policy.base_seconds

@@ -54,10 +54,18 @@ class ResponseDecoder:
     of an error inside the stream.
     """
 
-    def __init__(self, *, tools: Sequence[ToolSpec] = (), request_id: str = "", secrets: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        tools: Sequence[ToolSpec] = (),
+        request_id: str = "",
+        secrets: Sequence[str] = (),
+        rescues_markup: bool = True,
+    ) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._request_id = request_id
         self._secrets = secrets
+        self._rescues_markup = rescues_markup
         self._events = sse.Decoder()
         self._answer = Answer(self._tools)
         self._restarts = 0
@@ -119,7 +127,7 @@ class ResponseDecoder:
         if not answer.finish_reason:
             raise _protocol_error("the answer ended before it was complete: no finish_reason came", self._request_id)
         response = answer.response(self._request_id)
-        if response.finish_reason == "stop" and not response.tool_calls:
+        if self._rescues_markup and response.finish_reason == "stop" and not response.tool_calls:
             response = self._rescued(response)
         return response
 

@@ -1,7 +1,7 @@
 """Who hosts GLM, and in which words each host wants it asked. A table; adding a host is adding a row.
 
 Source: documentation of docs.z.ai and docs.bigmodel.cn, October 2026; recordings of OpenRouter (2026-04);
-host documentation of Cerebras and vLLM, 2026.
+host documentation of Cerebras, vLLM and Alibaba Cloud Model Studio (page "GLM"), 2026.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from glm_agent.messages import JsonObject
 ReasoningField = Literal["reasoning_content", "reasoning", "think_tag"]
 """Where a host wants the thinking of earlier answers; ``think_tag``: as ``<think>`` text in the content."""
 
-Spelling = Literal["glm", "openrouter", "chat_template", "cerebras"]
+Spelling = Literal["glm", "openrouter", "chat_template", "cerebras", "dashscope"]
 """How a host spells thinking and effort; ``glm`` also has the fields that only Zhipu's own servers know."""
 
 
@@ -34,6 +34,11 @@ class Dialect:
     needs_key: bool = True
     spelling: Spelling = "glm"
     reasoning_field: ReasoningField = "reasoning_content"
+    rescues_markup: bool = True
+    """Whether tool calls that stand as markup at the end of the text are taken for calls (of offered tools only).
+
+    Seen from every host but those that say otherwise here. Source: zai-org/GLM-5#84, opencode#6883, sglang#30925.
+    """
     always: JsonObject = field(default_factory=dict[str, object], hash=False)
     """Fields that every request to this host carries."""
 
@@ -98,17 +103,37 @@ DIALECTS: dict[str, Dialect] = {
             always=_USAGE,
         ),
         Dialect(
+            name="dashscope",
+            base_url="https://dashscope.aliyuncs.com/compatible-mode/v1",
+            key_names=("DASHSCOPE_API_KEY",),
+            base_url_names=("DASHSCOPE_BASE_URL",),
+            spelling="dashscope",
+            always=_USAGE,
+        ),
+        Dialect(
             name="cerebras",
             base_url="https://api.cerebras.ai/v1",
             key_names=("CEREBRAS_API_KEY",),
             base_url_names=("CEREBRAS_BASE_URL",),
             spelling="cerebras",
             reasoning_field="think_tag",
+            rescues_markup=False,
             always=_USAGE,
         ),
     )
 }
 """The hosts by name."""
+
+
+def same_host(url: str, dialect: Dialect) -> bool:
+    """Whether an address belongs to a host: below its base URL, scheme and letters' case aside."""
+    bare, base = _bare(url), _bare(dialect.base_url)
+    return bare == base or bare.startswith(base + "/")
+
+
+def _bare(url: str) -> str:
+    return url.strip().lower().partition("://")[2].rstrip("/")
+
 
 _HOST_PREFIX = re.compile(r"^.*?(?=(?:char|auto)?glm)")
 _SUFFIXES = re.compile(r"(?::\w+|-(?:fp8|bf16|awq|gptq|nvfp4|int[48]|20\d{6}))+$")

@@ -200,6 +200,8 @@ class _Writer:
                 fields[self._dialect.reasoning_field] = response.reasoning
         if response.tool_calls:
             fields["tool_calls"] = [_call(call) for call in response.tool_calls]
+        elif response.audio and (audio_id := response.audio.get("id")) and self._dialect.is_native:
+            fields["audio"] = {"id": audio_id}
         elif not fields["content"]:
             fields["content"] = _NO_ANSWER
         return dumps(fields)

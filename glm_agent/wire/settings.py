@@ -16,6 +16,7 @@ from glm_agent.wire.dialects import Dialect
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _NEAREST = {"none": "low", "minimal": "low", "medium": "high", "xhigh": "max"}
 """What the 5.3 family makes of the words it does not have. Source: the Coding endpoint's mapping."""
+_META = frozenset({"user_info", "bot_info", "user_name", "bot_name"})
 
 
 def settings_fields(
@@ -35,6 +36,9 @@ def settings_fields(
     if dialect.is_native:
         fields["do_sample"] = settings.do_sample
         fields["user_id"] = settings.user_id
+        fields["watermark_enabled"] = settings.watermark_enabled
+        fields["sensitive_word_check"] = _word_check(settings.sensitive_word_check)
+        fields["meta"] = settings.meta or None
         fields["tool_stream"] = True if settings.tool_stream and has_tools and capabilities.tool_stream else None
     else:
         fields["user"] = settings.user_id
@@ -56,6 +60,10 @@ def effort(settings: ModelSettings, model: str, capabilities: Capabilities) -> s
     if wanted not in _NEAREST:
         raise _refused("reasoning_effort", wanted, f"one of {', '.join(known)}", model)
     return _NEAREST[wanted]
+
+
+def _word_check(is_wanted: bool | None) -> JsonObject | None:
+    return None if is_wanted is None else {"type": "ALL", "status": "ENABLE" if is_wanted else "DISABLE"}
 
 
 def _is_off(settings: ModelSettings, capabilities: Capabilities) -> bool:
@@ -81,6 +89,8 @@ def _thinking(settings: ModelSettings, model: str, capabilities: Capabilities, d
         case "chat_template":
             kwargs: JsonObject = {"enable_thinking": not is_off, "clear_thinking": settings.clear_thinking}
             return {"chat_template_kwargs": kwargs, "reasoning_effort": None if is_off else word}
+        case "dashscope":
+            return {"enable_thinking": not is_off, "reasoning_effort": None if is_off else word}
         case "cerebras":
             return {"clear_thinking": settings.clear_thinking, "disable_reasoning": is_off or None}
 
@@ -106,8 +116,14 @@ def _check(settings: ModelSettings, model: str, capabilities: Capabilities) -> N
         words = (*_EFFORTS, *capabilities.efforts)
         if settings.reasoning_effort not in words:
             raise _refused("reasoning_effort", settings.reasoning_effort, f"one of {', '.join(_EFFORTS)}", model)
+    if settings.meta is not None and not (settings.meta.keys() <= _META and _are_texts(settings.meta)):
+        raise _refused("meta", settings.meta, f"texts for {', '.join(sorted(_META))}", model)
     if settings.thinking and capabilities.thinking == "none":
         raise _refused("thinking", True, "not set, since the model does not think", model)
+
+
+def _are_texts(values: JsonObject) -> bool:
+    return all(isinstance(value, str) for value in values.values())
 
 
 def _check_range(name: str, value: float | None, low: float, high: float, model: str) -> None:

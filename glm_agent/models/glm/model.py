@@ -99,7 +99,12 @@ class GLMModel:
         """See ``Model.stream``. Every call is one attempt, with a ``request_id`` of its own."""
         request_id = uuid.uuid4().hex
         body = self._encode(request, request_id)
-        decoder = ResponseDecoder(tools=request.tools, request_id=request_id, secrets=(self._key,))
+        decoder = ResponseDecoder(
+            tools=request.tools,
+            request_id=request_id,
+            secrets=(self._key,),
+            rescues_markup=self._dialect.rescues_markup,
+        )
         restarts = 0
         with self._our_errors(request_id):
             posted = self._clients.get().stream("POST", self._url, content=body, headers=self._headers)
