@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -21,7 +21,7 @@ def is_interactive() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def ask(console: Console, request: ApprovalRequested) -> ApprovalDecision | None:
+def ask(console: Console, read_line: Callable[[], str], request: ApprovalRequested) -> ApprovalDecision | None:
     """The person's decision; None when the input ends."""
     arguments = phrases.clean(request.arguments)
     console.print(
@@ -29,10 +29,10 @@ def ask(console: Console, request: ApprovalRequested) -> ApprovalDecision | None
     )
     console.print(Text(f"  {arguments}", style="cyan"))
     try:
-        while (decision := _decision(request, _input(console, _QUESTION))) is None:
+        while (decision := _decision(request, _answer(console, read_line, _QUESTION))) is None:
             console.print("  please answer y, n, a or e")
         if decision is _EDIT:
-            return _edited(console, request)
+            return _edited(console, read_line, request)
     except EOFError:
         return None
     return decision
@@ -72,10 +72,10 @@ def _decision(request: ApprovalRequested, answer: str) -> ApprovalDecision | Non
             return None
 
 
-def _edited(console: Console, request: ApprovalRequested) -> ApprovalDecision:
+def _edited(console: Console, read_line: Callable[[], str], request: ApprovalRequested) -> ApprovalDecision:
     """The arguments as the person wants them; an empty line keeps the model's."""
     while True:
-        text = _input(console, "  arguments as JSON (empty: as they are)> ").strip()
+        text = _answer(console, read_line, "  arguments as JSON (empty: as they are)> ").strip()
         try:
             if not text or isinstance(json.loads(text), dict):
                 return ApprovalDecision(call_id=request.call_id, is_approved=True, arguments=text or None)
@@ -84,7 +84,6 @@ def _edited(console: Console, request: ApprovalRequested) -> ApprovalDecision:
             console.print(f"  that is no JSON: {error}")
 
 
-def _input(console: Console, prompt: str) -> str:
-    # The prompt of ``input`` would go to stdout, which is for the answer alone.
+def _answer(console: Console, read_line: Callable[[], str], prompt: str) -> str:
     console.print(Text(prompt, style="bold"), end="")
-    return input()
+    return read_line()

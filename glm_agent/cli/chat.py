@@ -87,7 +87,7 @@ class Chat:
 
         async def approve(request: ApprovalRequested) -> ApprovalDecision | None:
             with view.paused() as console:
-                return await foreground.ask(lambda: approvals.ask(console, request))
+                return await foreground.ask(lambda: approvals.ask(console, foreground.read_line, request))
 
         return Agent(
             **self._arguments,
@@ -100,7 +100,7 @@ class Chat:
     def _converse(self, foreground: Foreground, agent: Agent, view: View) -> None:
         from glm_agent.models.catalog import cost_usd
 
-        while (text := _next_line()) not in (None, "/exit", "/quit"):
+        while (text := _next_line(foreground)) not in (None, "/exit", "/quit"):
             if not text:
                 continue
             try:
@@ -118,11 +118,11 @@ class Chat:
                 formats.write_answer(result)
 
 
-def _next_line() -> str | None:
+def _next_line(foreground: Foreground) -> str | None:
     """What the person types; None at the end of the input."""
+    if sys.stdin.isatty():
+        print("\n> ", end="", file=sys.stderr, flush=True)  # noqa: T201
     try:
-        if not sys.stdin.isatty():
-            return input().strip()
-        return input("\n> ").strip()
+        return foreground.read_line().strip()
     except EOFError:
         return None

@@ -7,6 +7,7 @@ nothing of agents.
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import signal
 import socket
@@ -25,6 +26,7 @@ from glm_agent.cli.exits import GRACE_SECONDS, leave_now
 
 _T = TypeVar("_T")
 
+_STDIN: Final = 0
 _CLOSING_SECONDS: Final = 10.0
 """How long servers may take to close once no tool runs any more."""
 
@@ -44,6 +46,7 @@ class Foreground:
         self, *, running: Callable[[], Sequence[str]] = tuple, last_words: Callable[[], None] = lambda: None
     ) -> None:
         self._running, self._last_words = running, last_words
+        self._typed = b""
         self._questions = deque[Callable[[], None]]()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scope: anyio.CancelScope | None = None
@@ -90,6 +93,21 @@ class Foreground:
             self._cancel(outcome, interrupted.exit_code)
             raise
         return outcome.result()
+
+    def read_line(self) -> str:
+        """A line from stdin, for the main thread. Raises ``EOFError`` at its end, ``Interrupted`` at a signal."""
+        # Not ``input``: a signal that reaches another thread would leave it waiting.
+        while b"\n" not in self._typed:
+            ready, _, _ = select.select([_STDIN, self._bell], [], [])
+            if self._bell in ready:
+                self._bell.recv(4096)
+            if _STDIN in ready:
+                piece = os.read(_STDIN, 4096)
+                if not piece and not self._typed:
+                    raise EOFError
+                self._typed += piece or b"\n"
+        line, _, self._typed = self._typed.partition(b"\n")
+        return line.decode(errors="replace")
 
     async def ask(self, question: Callable[[], _T]) -> _T:
         """Have the main thread answer; called on the loop."""

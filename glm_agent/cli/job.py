@@ -70,7 +70,7 @@ class Job:
 
         async def approve(request: ApprovalRequested) -> ApprovalDecision | None:
             with self.view.paused() as console:
-                return await foreground.ask(lambda: approvals.ask(console, request))
+                return await foreground.ask(lambda: approvals.ask(console, foreground.read_line, request))
 
         self._task = self.options.load_task()
         arguments = self.options.agent_arguments(self._task)
