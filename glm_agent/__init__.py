@@ -59,8 +59,8 @@ if TYPE_CHECKING:
 _ROOMS = {
     "glm_agent.agent": "Agent Budget",
     "glm_agent.errors": "AgentError AuthenticationError ConfigurationError ContentFiltered ContextOverflow "
-    "JournalError MCPServerError ModelConnectionError ModelError ModelProtocolError ModelStatusError ModelTimeout QuotaExhausted "
-    "RateLimited ToolError TurnError",
+    "JournalError MCPServerError ModelConnectionError ModelError ModelProtocolError ModelStatusError ModelTimeout "
+    "QuotaExhausted RateLimited ToolError TurnError",
     "glm_agent.messages": "ApprovalDecision ApprovalRequested AudioPart Event FilePart ImagePart Message ModelRequest "
     "ModelResponse ModelSettings Part ToolCall ToolResult ToolSpec TurnResult Usage UserMessage VideoPart",
     "glm_agent.models.endings": "Endings",
@@ -72,7 +72,6 @@ _ROOMS = {
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}
 
 __all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
-]
     "Agent",
     "AgentError",
     "ApprovalDecision",
@@ -85,8 +84,8 @@ __all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
     "ContextOverflow",
     "Endings",
     "Event",
-    "HostedMCP",
     "FilePart",
+    "HostedMCP",
     "ImagePart",
     "JournalError",
     "MCPServerError",
