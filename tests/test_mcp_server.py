@@ -148,11 +148,11 @@ async def test_errors_of_the_server_are_results(fault: str, expected: str) -> No
 async def test_media_become_attachments_or_are_named() -> None:
     async with running(nasty("media")) as tools:
         result = await run(tools["good"])
-    assert [part.kind for part in result.attachments] == ["image"]
+    assert [part.kind for part in result.attachments] == ["image", "audio"]
     assert result.content.splitlines() == [
         "[image of type image/png, 8 bytes]",
         "[image of type image/png: its data is broken]",
-        "[audio of type audio/wav, 3 bytes: cannot be shown]",
+        "[audio of type audio/wav, 3 bytes]",
         "[link file:///x (text/plain)]",
         "[resource file:///y]",
         "words",

@@ -6,8 +6,22 @@ model, the tools and the turn; a feature wraps one of those and never adds a bra
 """
 
 from glm_agent.driver.loop import Approver, Driver
+from glm_agent.driver.nested import NestingTools
 from glm_agent.driver.observers import Observer, tell
-from glm_agent.driver.steps import InlineSteps, Intent, Record, Slot, Steps
+from glm_agent.driver.steps import InlineSteps, Intent, NestedCall, Record, Slot, Steps
 from glm_agent.driver.stream import EventStream
 
-__all__ = ["Approver", "Driver", "EventStream", "InlineSteps", "Intent", "Observer", "Record", "Slot", "Steps", "tell"]
+__all__ = [
+    "Approver",
+    "Driver",
+    "EventStream",
+    "InlineSteps",
+    "Intent",
+    "NestedCall",
+    "NestingTools",
+    "Observer",
+    "Record",
+    "Slot",
+    "Steps",
+    "tell",
+]

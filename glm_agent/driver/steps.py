@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from glm_agent.messages import Fact
+from glm_agent.messages import Fact, ToolCall, ToolResult
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +23,20 @@ class Intent:
     kind: Literal["intent"] = "intent"
 
 
-Record: TypeAlias = Fact | Intent
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NestedCall:
+    """A call that a tool made, with what came of it: on record beside the conversation, no part of it."""
+
+    key: str
+    """The nested call's idempotency key; a ``write`` call has an intent with the same one."""
+    parent_key: str
+    """The key of the call that made it."""
+    call: ToolCall
+    result: ToolResult
+    kind: Literal["nested_call"] = "nested_call"
+
+
+Record: TypeAlias = Fact | Intent | NestedCall
 
 
 class Slot(Protocol):

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
-from glm_agent.driver import Intent, Record
+from glm_agent.driver import Record
 from glm_agent.errors import ConfigurationError, JournalError
 from glm_agent.journal import log, records
 from glm_agent.journal.database import Database, default_path, make_folder
@@ -97,11 +97,11 @@ class Journal:
     def fork(self, session_id: str, *, new_id: str | None = None, facts: int | None = None) -> str:
         """Copy a session, or its first ``facts`` facts, into a new one and return the new id.
 
-        Intents are not copied: the copy is a conversation of its own, and its calls get other keys.
+        Records beside the facts are not copied: the copy is a conversation of its own, and its calls get other keys.
         """
         source = self.summary(session_id)
         stored = log.stored(self._database, session_id)
-        said = [line for line in stored if not isinstance(line.record, Intent)]
+        said = [line for line in stored if records.is_fact(line.record)]
         new = _checked(new_id or new_session_id())
         self._add(new, said[:facts], replace(source.origin, created=time.time()))
         return new

@@ -1,6 +1,6 @@
 """Records as JSON text, in the database and in the lines of an export.
 
-``messages`` knows how a fact is written; this adds intents, text that is no Unicode, and clear words
+``messages`` knows how a fact is written; this adds intents, nested calls, text that is no Unicode, and clear words
 for what this version cannot read.
 """
 
@@ -9,16 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, TypeGuard, cast, get_args
 
-from glm_agent.driver import Intent, Record
+from glm_agent.driver import Intent, NestedCall, Record
 from glm_agent.errors import JournalError
-from glm_agent.messages import Fact, fact_from_json, fact_to_json
+from glm_agent.messages import Fact, ToolCall, ToolResult, fact_from_json, fact_to_json
 
 FORMAT: Final = "glm-agent-session"
 FORMAT_VERSION: Final = 1
 
-KINDS: Final = frozenset(fact.__dataclass_fields__["kind"].default for fact in get_args(Fact)) | {"intent"}
+KINDS: Final = frozenset(fact.__dataclass_fields__["kind"].default for fact in get_args(Fact)) | {
+    "intent",
+    "nested_call",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +41,7 @@ def encode(record: Record) -> tuple[Record, str]:
     joined, what is left is U+FFFD.
     """
     try:
-        return record, json.dumps(asdict(record)) if isinstance(record, Intent) else fact_to_json(record).decode()
+        return record, fact_to_json(record).decode() if is_fact(record) else json.dumps(asdict(record))
     except ValueError:
         text = json.dumps(asdict(record), ensure_ascii=False)
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -53,7 +56,13 @@ def from_text(text: str, *, kind: str, where: str) -> Record:
             "a newer one wrote it, so upgrade glm-agent to read it"
         )
     try:
-        return Intent(**json.loads(text)) if kind == "intent" else fact_from_json(text)
+        match kind:
+            case "intent":
+                return Intent(**json.loads(text))
+            case "nested_call":
+                return _nested_call(json.loads(text))
+            case _:
+                return fact_from_json(text)
     except (ValueError, TypeError) as error:
         raise JournalError(
             f"{where} holds a damaged record of kind '{kind}': {_first_line(error)}; "
@@ -61,9 +70,21 @@ def from_text(text: str, *, kind: str, where: str) -> Record:
         ) from error
 
 
+def is_fact(record: Record) -> TypeGuard[Fact]:
+    """Whether it belongs to the conversation, and is not a record beside it."""
+    return not isinstance(record, Intent | NestedCall)
+
+
+def _nested_call(data: dict[str, Any]) -> NestedCall:
+    call, result = ToolCall(**data.pop("call")), fact_from_json(json.dumps(data.pop("result")))
+    if not isinstance(result, ToolResult):
+        raise TypeError("its result is none")
+    return NestedCall(**data, call=call, result=result)
+
+
 def facts_of(stored: Iterable[StoredRecord]) -> tuple[Fact, ...]:
     """The facts among the records, in order."""
-    return tuple(line.record for line in stored if not isinstance(line.record, Intent))
+    return tuple(line.record for line in stored if is_fact(line.record))
 
 
 def to_lines(header: dict[str, Any], stored: Iterable[StoredRecord]) -> Iterator[str]:

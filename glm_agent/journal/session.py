@@ -60,7 +60,8 @@ class Session:
         is_new = self._log.append(record, text)
         if isinstance(record, Intent):
             return record if is_new else self._log.intent(record.key)
-        self._facts.append(record)
+        if records.is_fact(record):
+            self._facts.append(record)
         return record
 
     def close(self) -> None:

@@ -1,0 +1,206 @@
+"""Calls that tools make: permissions, budget, events and journal hold for them too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from glm_agent import Policy, ToolCall, ToolContext, ToolResult, TurnResult, tool
+from glm_agent.driver import Driver, InlineSteps, Intent, NestedCall, NestingTools, Record, Slot
+from glm_agent.journal import Journal
+from glm_agent.messages import ApprovalDecision, ApprovalRequested, Event, TurnStarted, UserMessage
+from glm_agent.registry import ToolRegistry, Tools
+from glm_agent.registry.budgeted import BudgetedTools
+from glm_agent.registry.permitted import PermittedTools
+from glm_agent.simulate import ScriptedModel
+from glm_agent.turn import Turn
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+PRICES = {"A": 3, "B": 4}
+SOLD: list[str] = []
+
+
+@tool(read_only=True)
+def price(sku: str) -> int:
+    """Price of an article."""
+    return PRICES[sku]
+
+
+@tool
+def sell(sku: str) -> str:
+    """Sell one."""
+    SOLD.append(sku)
+    return f"sold {sku}"
+
+
+@tool(read_only=True, untrusted=True, max_output_tokens=50)
+def page() -> str:
+    """A long page of strangers."""
+    return "x" * 5_000
+
+
+@tool
+async def program(lines: list[tuple[str, dict[str, Any]]], context: ToolContext) -> list[str]:
+    """Call others."""
+    return [(await context.call_tool(name, **arguments)).content for name, arguments in lines]
+
+
+@tool
+def plain(context: ToolContext) -> int:
+    """Call another one from a thread."""
+    return int(context.call_tool_sync("price", sku="A").content)
+
+
+class Kept(InlineSteps):
+    """Steps that remember what was kept."""
+
+    holder = "here"
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    def reserve(self) -> Slot:
+        kept = self.records
+
+        class One:
+            async def run(self, answer: Any) -> Record:
+                kept.append(await answer())
+                return kept[-1]
+
+        return One()
+
+
+async def run(
+    call: ToolCall, *, policy: Policy | None = None, steps: InlineSteps | None = None, **more: Any
+) -> tuple[TurnResult, list[Event]]:
+    events: list[Event] = []
+    tools: Tools = PermittedTools(ToolRegistry([price, sell, page, program, plain]), policy or Policy())
+    if (limit := more.pop("max_calls", None)) is not None:
+        tools = BudgetedTools(tools, max_calls=limit)
+    steps = steps or InlineSteps()
+    tools = NestingTools(tools, steps=steps, approve=more.get("approve"))
+    started = TurnStarted(model="m", session="s", tools=await tools.specs())
+    model = ScriptedModel([call, "done"])
+    driver = Driver(
+        turn=Turn(started=started), model=model, tools=tools, steps=steps, observers=[events.append], **more
+    )
+    return await driver.run(started, UserMessage(text="go")), events
+
+
+def asking(*lines: tuple[str, dict[str, Any]]) -> ToolCall:
+    import json
+
+    return ToolCall(id="c", name="program", arguments=json.dumps({"lines": lines}))
+
+
+def result_of(result: TurnResult) -> ToolResult:
+    (found,) = [message for message in result.messages if isinstance(message, ToolResult)]
+    return found
+
+
+@pytest.mark.anyio
+async def test_a_tool_calls_others_and_the_conversation_holds_only_its_result():
+    result, events = await run(asking(("price", {"sku": "A"}), ("price", {"sku": "B"}), ("price", {"sku": "C"})))
+    assert result_of(result).content == '["3","4","KeyError: \'C\'"]'
+    assert [e.call.id for e in events if e.kind == "tool_started"] == ["c", "c.1", "c.2", "c.3"]
+    assert [e.result.call_id for e in events if e.kind == "tool_finished"] == ["c.1", "c.2", "c.3", "c"]
+
+
+@pytest.mark.anyio
+async def test_a_plain_function_calls_others_from_its_thread():
+    result, _ = await run(ToolCall(id="c", name="plain", arguments="{}"))
+    assert result_of(result).content == "3"
+
+
+@pytest.mark.anyio
+async def test_a_rule_holds_for_nested_calls():
+    SOLD.clear()
+    denied, _ = await run(asking(("sell", {"sku": "A"})), policy=Policy(deny=("sell",)))
+    assert "denied: the policy does not allow 'sell'" in result_of(denied).content
+    asked, _ = await run(asking(("sell", {"sku": "A"})), policy=Policy(ask=("sell",)))
+    assert "a person's approval, which a program cannot: call it directly" in result_of(asked).content
+    assert SOLD == []
+
+
+@pytest.mark.parametrize(
+    ("decision", "said", "sold"),
+    [
+        ({"is_approved": True}, "sold A", ["A"]),
+        ({"is_approved": True, "arguments": '{"sku": "B"}'}, "sold B", ["B"]),
+        ({"is_approved": False, "reason": "too cheap"}, "denied: too cheap", []),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_person_decides_on_a_nested_call_while_the_program_waits(
+    decision: dict[str, Any], said: str, sold: Sequence[str]
+):
+    SOLD.clear()
+
+    async def approve(request: ApprovalRequested) -> ApprovalDecision:
+        return ApprovalDecision(call_id=request.call_id, **decision)
+
+    result, _ = await run(asking(("sell", {"sku": "A"})), policy=Policy(ask=("sell",)), approve=approve)
+    assert said in result_of(result).content
+    assert sold == SOLD
+
+
+@pytest.mark.anyio
+async def test_the_budget_of_calls_counts_nested_ones_and_ends_the_turn():
+    result, _ = await run(asking(*[("price", {"sku": "A"})] * 5), max_calls=3)
+    assert (result.stop_reason, result.detail) == ("budget", "the budget of 3 tool calls is used up")
+
+
+@pytest.mark.anyio
+async def test_nested_calls_are_kept_beside_the_facts_with_an_intent_before_each_write():
+    steps = Kept()
+    await run(asking(("price", {"sku": "A"}), ("sell", {"sku": "A"})), steps=steps)
+    outer, read, intent, write = [r for r in steps.records if isinstance(r, Intent | NestedCall)]
+    assert isinstance(outer, Intent)
+    assert isinstance(intent, Intent)
+    assert isinstance(read, NestedCall)
+    assert isinstance(write, NestedCall)
+    assert (read.parent_key, write.parent_key, write.key) == (outer.key, outer.key, intent.key)
+    assert (write.call.name, write.result.content) == ("sell", "sold A")
+    assert len({outer.key, read.key, write.key}) == 3
+
+
+@pytest.mark.anyio
+async def test_a_journal_keeps_nested_calls_and_still_folds_to_the_same_turn(tmp_path: Path):
+    with Journal(tmp_path / "journal.db") as journal:
+        with journal.open("one") as session:
+            await run(asking(("sell", {"sku": "A"})), steps=session)  # type: ignore[arg-type]
+            facts = session.facts
+        kinds = [line.record.kind for line in journal.records("one")]
+        assert kinds.count("nested_call") == 1
+        assert journal.facts("one") == facts
+        lines = list(journal.export("one"))
+        journal.import_(lines, session_id="two")
+        assert [r.record for r in journal.records("two")][1:] == [r.record for r in journal.records("one")][1:]
+
+
+@pytest.mark.anyio
+async def test_a_program_gets_the_whole_of_a_long_result_and_is_as_untrusted_as_it():
+    result, _ = await run(asking(("page", {})))
+    assert len(result_of(result).content) > 5_000
+    assert result_of(result).is_untrusted
+
+
+@pytest.mark.anyio
+async def test_nested_calls_do_not_nest():
+    result, _ = await run(asking(("program", {"lines": [["price", {"sku": "A"}]]})))
+    assert "'price' cannot be called from here" in result_of(result).content
+
+
+@pytest.mark.anyio
+async def test_a_call_without_a_run_has_nobody_to_call():
+    call = asking(("price", {"sku": "A"}))
+    result = await ToolRegistry([program, price]).call(call, ToolContext(call=call))
+    assert result.content == "'price' cannot be called from here: no agent runs this call"
