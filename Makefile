@@ -37,7 +37,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "Python cannot make a virtual environment here. On Debian and Ubuntu: apt-get install python3-venv"; exit 2; }
 
-$(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: pyproject.toml | $(BIN)/python
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.conformance: $(VENV)/.%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 
@@ -60,3 +60,14 @@ bench-report: $(VENV)/.test
 
 mutants: $(VENV)/.test
 	$(BIN)/python tests/house/mutate.py $(MODULES)
+
+# make conformance   the MCP conformance suites, client and server (ONLY="2026-07-28 auth/": some of them)
+.PHONY: conformance conformance-client conformance-server
+
+conformance: conformance-client conformance-server
+
+conformance-client: $(VENV)/.conformance
+	$(BIN)/python tests/conformance/suite.py client "$(ONLY)"
+
+conformance-server: $(VENV)/.conformance
+	$(BIN)/python tests/conformance/suite.py server "$(ONLY)" --at-least 60

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from glm_agent.mcp.elicitation import Answer, Question
+from glm_agent.mcp.sampling import Sampler
+from glm_agent.mcp.token_store import TokenStore
 from glm_agent.messages import Event, Notice
 
 Note: TypeAlias = Callable[[str], None]
@@ -16,6 +21,37 @@ class Progress(Protocol):
     """Takes how far a call is."""
 
     async def __call__(self, progress: float, total: float | None, message: str | None) -> None: ...
+
+
+Elicit: TypeAlias = Callable[[Question], Awaitable[Answer]]
+"""Asks a person what a server wants to know."""
+
+
+class Login(Protocol):
+    """Sends a person to an address, and takes what the browser brings back."""
+
+    @property
+    def redirect_uri(self) -> str:
+        """Where the browser is sent back to."""
+        ...
+
+    async def authorize(self, url: str) -> Mapping[str, str]:
+        """The query of the address the browser came back to. Raises ``Refused`` when nobody answers."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Callbacks:
+    """What servers may ask of us. Nothing is offered to a server that is not given here."""
+
+    elicit: Elicit | None = None
+    sampler: Sampler | None = None
+    """Answers a server's questions to the model, for servers whose configuration allows it."""
+    roots: tuple[Path, ...] = ()
+    """Folders that a server is told it may work in."""
+    login: Login | None = None
+    tokens: TokenStore | None = None
+    """Where tokens are kept; None is the user's file."""
 
 
 def log_notice(event: Event) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from glm_agent.errors import ConfigurationError
 from glm_agent.mcp import names
+from glm_agent.mcp.authorization import OAuth
 
 Transport = Literal["stdio", "http", "sse", "memory"]
 
@@ -51,6 +52,10 @@ class ServerConfig:
     """Whether the server's hints about its tools are believed and its results count as our own."""
     is_optional: bool = False
     """Whether a run goes on without the server when it cannot start."""
+    oauth: OAuth | None = None
+    """How to get a token; None takes one that a person has logged in for, if the server asks."""
+    sampling_tokens: int = 0
+    """How many tokens of the agent's model the server may use; 0 offers it no model."""
     origin: str = ""
     """Where this was read, for messages: ``.mcp.json, line 3``."""
 

@@ -50,6 +50,10 @@ class Refused(Exception):
     """The server answered with an error of the protocol, not of the tool."""
 
 
+class Unauthorized(Refused):
+    """The server wants a login, and nobody has logged in."""
+
+
 class ServerDied(MCPServerError):
     """A call was under way when the server, or the way to it, was lost."""
 

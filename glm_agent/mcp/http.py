@@ -15,12 +15,14 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import INTERNAL_ERROR, JSONRPCError, jsonrpc_message_adapter
 
 from glm_agent.mcp import sanitize
+from glm_agent.mcp.failure import Refused, Unauthorized
 from glm_agent.mcp.framing import MAX_MESSAGE
 
 NOT_SENT = -32051
 LOST = -32052
 SESSION_LOST = -32053
-"""Codes of our own for what happened below JSON-RPC: never sent, perhaps sent, the session is not known."""
+UNAUTHORIZED = -32054
+"""Codes of our own for what happened below JSON-RPC: never sent, perhaps sent, no session, no authorization."""
 
 _SSE_ONLY = frozenset({400, 404, 405, 406, 410, 415, 422, 501})
 """Statuses with which a server that knows only the older transport turns a POST away."""
@@ -37,9 +39,9 @@ _UNSENT = (
 class HttpClient(httpx2.AsyncClient):
     """An HTTP client for one MCP server."""
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
+    def __init__(self, headers: Mapping[str, str], *, auth: httpx2.Auth | None = None) -> None:
         # No limit on reading: a call has its own, and a quiet stream is not a broken one.
-        super().__init__(headers=dict(headers), timeout=httpx2.Timeout(30.0, read=None))
+        super().__init__(headers=dict(headers), auth=auth, timeout=httpx2.Timeout(30.0, read=None))
         self.refused_status: int | None = None
         """The status of the last POST that was turned away."""
 
@@ -50,12 +52,17 @@ class HttpClient(httpx2.AsyncClient):
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send it; for a POST every failure is a response."""
-        if request.method != "POST":
-            return await super().send(request, **options)
         try:
             response = await super().send(request, **options)
-            return await self._settled(response)
+            return await self._settled(response) if request.method == "POST" else response
+        except Refused as error:
+            # From the authorization flow: an answer, since an exception here would end the SDK's session.
+            self.refused_status = 401
+            code = UNAUTHORIZED if isinstance(error, Unauthorized) else INTERNAL_ERROR
+            return _answer(request, 401, code, str(error))
         except httpx2.TransportError as error:
+            if request.method != "POST":
+                raise
             said = f"{type(error).__name__}: {error}".rstrip(": ")
             code = NOT_SENT if isinstance(error, _UNSENT) else LOST
             return _answer(request, 503, code, f"it cannot be reached ({said})")
@@ -72,7 +79,8 @@ class HttpClient(httpx2.AsyncClient):
             return _answer(request, status, SESSION_LOST, "the server does not know the session")
         if is_json and _is_error(body):
             return httpx2.Response(status, headers={"content-type": "application/json"}, content=body, request=request)
-        return _answer(request, status, INTERNAL_ERROR, _status_sentence(response, body))
+        code = UNAUTHORIZED if status == 401 else INTERNAL_ERROR
+        return _answer(request, status, code, _status_sentence(response, body))
 
 
 @asynccontextmanager
@@ -110,7 +118,7 @@ def _is_error(body: bytes) -> bool:
 def _status_sentence(response: httpx2.Response, body: bytes) -> str:
     said = f"HTTP {response.status_code} {response.reason_phrase}".strip()
     if response.status_code in (401, 403):
-        return f"{said}: put a valid key into 'headers', such as Authorization: Bearer …"
+        return f"{said}: put a valid key into 'headers', or run: glm-agent mcp login"
     is_text = response.headers.get("content-type", "").lower().startswith(("text/plain", "application/json"))
     excerpt = sanitize.description(body[:800].decode("utf-8", "replace"), limit=200) if is_text else ""
     return f"{said}: {excerpt}" if excerpt else said

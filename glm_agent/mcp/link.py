@@ -16,7 +16,8 @@ from typing import Any, cast
 
 import anyio
 import httpx2
-from mcp import Client, MCPError
+from mcp import Client, MCPError, types
+from mcp.client import advertise
 from mcp.types import (
     CONNECTION_CLOSED,
     INVALID_REQUEST,
@@ -25,17 +26,21 @@ from mcp.types import (
     Tool,
     ToolListChangedNotification,
 )
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from glm_agent.mcp import sanitize
-from glm_agent.mcp.callbacks import Note, Progress
+from glm_agent.mcp.authorization import OAuth
+from glm_agent.mcp.callbacks import Callbacks, Note, Progress
 from glm_agent.mcp.config import ServerConfig
-from glm_agent.mcp.failure import Lost, Refused, SessionLost
-from glm_agent.mcp.http import LOST, NOT_SENT, SESSION_LOST, HttpClient, streamable
+from glm_agent.mcp.failure import Lost, Refused, SessionLost, Unauthorized
+from glm_agent.mcp.http import LOST, NOT_SENT, SESSION_LOST, UNAUTHORIZED, HttpClient, streamable
+from glm_agent.mcp.peer import Peer
 from glm_agent.mcp.process import ServerProcess
 from glm_agent.mcp.repaired import MODERN, Repaired
+from glm_agent.mcp.skills import SKILLS, Skill, content_bytes, read_skills, verified
 from glm_agent.mcp.sse import events
 from glm_agent.mcp.stdio import speak
+from glm_agent.mcp.token_store import FileTokens
 
 MAX_PAGES = 100
 MAX_TOOLS = 2000
@@ -48,6 +53,18 @@ _LEVELS = {"debug": 10, "info": 20, "notice": 20, "warning": 30, "error": 40, "c
 
 _QUIET = logging.NullHandler()
 
+NO_CALLBACKS = Callbacks()
+
+
+class _SkillsResult(types.Result):
+    skills: list[Any] = Field(default_factory=list[Any])
+    next_cursor: str | None = None
+
+
+class _ListSkills(types.Request[types.PaginatedRequestParams | None, str]):
+    method: str = "skills/list"
+    params: types.PaginatedRequestParams | None = None
+
 
 @dataclass(slots=True)
 class Link:
@@ -58,6 +75,7 @@ class Link:
     """Set when the connection has ended, and by whoever wants it to end."""
     is_stale: bool = True
     """Whether the tools have to be listed again."""
+    _peer: Peer | None = None
     _client: Client | None = None
     _tools: tuple[Tool, ...] = ()
 
@@ -71,10 +89,13 @@ class Link:
         """Whether protocol 2026-07-28 or later is spoken: no sessions, no handshake."""
         return self.client.protocol_version >= MODERN
 
-    async def open(self, stack: AsyncExitStack, server: Any, *, is_legacy: bool) -> Link:
+    async def open(self, stack: AsyncExitStack, server: Any, peer: Peer, *, is_legacy: bool) -> Link:
         """Begin the session; the stack ends it. Raises ``Lost`` or ``Refused``."""
+        self._peer = peer
         client = Client(
             server,
+            **peer.options(),
+            extensions=[advertise(SKILLS)],
             mode="legacy" if is_legacy else "auto",
             client_info=Implementation(name="glm-agent", version=installed_version("glm-agent")),
             message_handler=self._heard,
@@ -102,6 +123,26 @@ class Link:
             return await self.client.call_tool(
                 name, arguments, progress_callback=progress, meta=cast(Any, dict(meta) or None)
             )
+
+    async def skills(self) -> tuple[Skill, ...]:
+        """The server's skills, of which nothing is read yet. Raises as ``call`` does."""
+        found: list[Any] = []
+        cursor: str | None = None
+        with self._translated():
+            for _ in range(MAX_PAGES):
+                params = types.PaginatedRequestParams(cursor=cursor, _meta={})
+                page = await self.client.session.send_request(_ListSkills(params=params), _SkillsResult)
+                found += page.skills
+                cursor = page.next_cursor
+                if not cursor:
+                    break
+        return read_skills(found)
+
+    async def skill_file(self, skill: Skill, uri: str) -> bytes:
+        """One file of a skill, checked against its list. Raises ``Refused`` where it differs."""
+        with self._translated():
+            read = await self.client.read_resource(uri)
+        return verified(skill, uri, content_bytes(read.contents))
 
     async def _list(self) -> tuple[Tool, ...]:
         found: dict[str, Tool] = {}
@@ -140,7 +181,12 @@ class Link:
 
 @asynccontextmanager
 async def connect(
-    config: ServerConfig, *, process: ServerProcess | None, note: Note, is_legacy: bool = False
+    config: ServerConfig,
+    *,
+    process: ServerProcess | None,
+    note: Note,
+    callbacks: Callbacks = NO_CALLBACKS,
+    is_legacy: bool = False,
 ) -> AsyncGenerator[Link]:
     """The session with a server while the block is open.
 
@@ -149,36 +195,47 @@ async def connect(
     """
     # The SDK logs with tracebacks what it also raises; whoever wants to read it gives its logger a handler.
     logging.getLogger("mcp").addHandler(_QUIET)
+    peer = Peer(config, callbacks)
     async with AsyncExitStack() as stack:
         if config.transport == "memory":
-            yield await Link(note).open(stack, config.instance, is_legacy=is_legacy)
+            yield await Link(note).open(stack, config.instance, peer, is_legacy=is_legacy)
         elif process is not None:
-            yield await _linked(stack, config, speak(process), note, is_legacy=is_legacy)
+            yield await _linked(stack, peer, speak(process), note, is_legacy=is_legacy)
         else:
-            client = await stack.enter_async_context(HttpClient(config.headers))
-            yield await _over_http(stack, client, config, note, is_legacy=is_legacy)
+            client = await stack.enter_async_context(HttpClient(config.headers, auth=_authorization(config, callbacks)))
+            yield await _over_http(stack, client, peer, note, is_legacy=is_legacy)
 
 
-async def _over_http(
-    stack: AsyncExitStack, client: HttpClient, config: ServerConfig, note: Note, *, is_legacy: bool
-) -> Link:
+async def _over_http(stack: AsyncExitStack, client: HttpClient, peer: Peer, note: Note, *, is_legacy: bool) -> Link:
     """Streamable HTTP, or what was before it where the server turns that away."""
+    config = peer.config
     if config.transport == "sse":
-        return await _linked(stack, config, events(client, config.url), note, is_legacy=True)
+        return await _linked(stack, peer, events(client, config.url), note, is_legacy=True)
     try:
-        return await _linked(stack, config, streamable(client, config.url), note, is_legacy=is_legacy)
+        return await _linked(stack, peer, streamable(client, config.url), note, is_legacy=is_legacy)
     except (Refused, Lost) as refusal:
         if not client.suggests_sse:
             raise
         try:
-            return await _linked(stack, config, events(client, config.url), note, is_legacy=True)
+            return await _linked(stack, peer, events(client, config.url), note, is_legacy=True)
         except (Refused, Lost):
             raise refusal from None
 
 
-async def _linked(stack: AsyncExitStack, config: ServerConfig, transport: Any, note: Note, *, is_legacy: bool) -> Link:
+async def _linked(stack: AsyncExitStack, peer: Peer, transport: Any, note: Note, *, is_legacy: bool) -> Link:
     link = Link(note)
-    return await link.open(stack, Repaired(transport, link.over, note, partial(_log, config.name)), is_legacy=is_legacy)
+    repaired = Repaired(transport, link.over, note, partial(_log, peer.config.name))
+    return await link.open(stack, repaired, peer, is_legacy=is_legacy)
+
+
+def _authorization(config: ServerConfig, callbacks: Callbacks) -> httpx2.Auth | None:
+    """Tokens for the server's requests, unless the configuration has a header for that."""
+    if any(header.lower() == "authorization" for header in config.headers):
+        return None
+    from glm_agent.mcp.oauth import Authorized
+
+    store = callbacks.tokens or FileTokens()
+    return Authorized(config.url, oauth=config.oauth or OAuth(), store=store, login=callbacks.login)
 
 
 def _first(error: BaseException) -> BaseException:
@@ -192,6 +249,8 @@ def _translation(error: BaseException, is_over: bool) -> Exception:
         case MCPError(code=code, message=said):
             if code == SESSION_LOST or (code == INVALID_REQUEST and said == "Session terminated"):
                 return SessionLost(said)
+            if code == UNAUTHORIZED:
+                return Unauthorized(said)
             if code in (NOT_SENT, LOST):
                 return Lost(said, may_have_run=code == LOST)
             # A server may use the same number for an error of its own: then the connection is still there.

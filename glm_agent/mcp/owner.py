@@ -19,13 +19,16 @@ import anyio
 import anyio.to_thread
 
 from glm_agent.errors import MCPServerError
-from glm_agent.mcp.callbacks import Note
+from glm_agent.mcp.callbacks import Callbacks, Note
 from glm_agent.mcp.config import ServerConfig
-from glm_agent.mcp.failure import Lost, Refused, SessionLost, missing_program, sentence, shown
+from glm_agent.mcp.failure import Lost, Refused, SessionLost, Unauthorized, missing_program, sentence, shown
 from glm_agent.mcp.process import ServerProcess, run_server
 
 if TYPE_CHECKING:
     from glm_agent.mcp.link import Link
+
+LOGIN_SECONDS = 300.0
+"""How much longer a start may take where a person may have to log in."""
 
 CLOSE_SECONDS = 10.0
 """How long a connection may take to close before it is cut."""
@@ -43,9 +46,12 @@ class Owner:
     on_change: Callable[[Owner], None]
     """Called when it has become ready, and when it has ended."""
     is_legacy: bool = False
+    callbacks: Callbacks = field(default_factory=Callbacks)
     link: Link | None = None
     error: MCPServerError | None = None
     """Why it could not be opened, or why it ended by itself."""
+    is_unauthorized: bool = False
+    """Whether it could not be opened because nobody has logged in."""
     is_stopping: bool = False
     ready: anyio.Event = field(default_factory=anyio.Event)
     """Set when ``link`` or ``error`` is known."""
@@ -78,6 +84,7 @@ class Owner:
         try:
             await self._own()
         except Exception as error:
+            self.is_unauthorized = isinstance(_first(error), Unauthorized)
             self.error = self.error or self._describe(error)
         finally:
             if self.error is None and not self.is_stopping:
@@ -87,7 +94,8 @@ class Owner:
             self.on_change(self)
 
     async def _own(self) -> None:
-        self._scope.deadline = anyio.current_time() + self.config.startup_timeout_seconds
+        seconds = self.config.startup_timeout_seconds + (LOGIN_SECONDS if self.callbacks.login else 0)
+        self._scope.deadline = anyio.current_time() + seconds
         with self._scope:
             async with self._connected() as link:
                 await link.tools()
@@ -98,7 +106,6 @@ class Owner:
                 if not self.is_stopping:
                     await link.over.wait()
         if self._scope.cancelled_caught and not self.is_stopping:
-            seconds = self.config.startup_timeout_seconds
             self.error = self._describe(Refused(f"it did not answer within {seconds:g} s of its start"))
 
     @asynccontextmanager
@@ -108,7 +115,13 @@ class Owner:
                 # Started before the SDK is imported, so that the two seconds run side by side.
                 self.process = await stack.enter_async_context(run_server(self.config))
             connect = await anyio.to_thread.run_sync(_import_connect, abandon_on_cancel=True)
-            opened = connect(self.config, process=self.process, note=self.note, is_legacy=self.is_legacy)
+            opened = connect(
+                self.config,
+                process=self.process,
+                note=self.note,
+                callbacks=self.callbacks,
+                is_legacy=self.is_legacy,
+            )
             yield await stack.enter_async_context(opened)
 
     def _describe(self, error: BaseException) -> MCPServerError:

@@ -10,15 +10,16 @@ takes too long is cancelled and never ends the server.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import anyio
 import anyio.lowlevel
 
 from glm_agent.errors import MCPServerError
-from glm_agent.mcp.callbacks import Progress, log_notice
+from glm_agent.mcp.callbacks import Callbacks, Progress, log_notice
 from glm_agent.mcp.config import ServerConfig
 from glm_agent.mcp.failure import Lost, Refused, ServerDied, SessionLost, sentence, shown
 from glm_agent.mcp.owner import Owner
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
     from mcp.types import CallToolResult, Tool
 
     from glm_agent.mcp.link import Link
+    from glm_agent.mcp.skills import Skill
 
-State = Literal["idle", "starting", "ready", "failed"]
+_T = TypeVar("_T")
+
+State = Literal["idle", "starting", "ready", "failed", "needs authorization"]
 
 MAX_WAIT_SECONDS = 60.0
 _LAST_WORDS_SECONDS = 5.0
@@ -38,6 +42,10 @@ _SHORT_LIFE_SECONDS = 10.0
 
 class ToolTimeout(Exception):
     """The server did not answer a call in time; the call was cancelled, the server still runs."""
+
+
+def _skill_file(link: Link, *, skill: Skill, uri: str) -> Awaitable[bytes]:
+    return link.skill_file(skill, uri)
 
 
 def _matches(name: str, globs: tuple[str, ...]) -> bool:
@@ -52,9 +60,11 @@ class ServerConnection:
         config: ServerConfig,
         *,
         on_event: Callable[[Event], None] = log_notice,
+        callbacks: Callbacks | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
+        self.callbacks = callbacks or Callbacks()
         self.state: State = "idle"
         self._on_event = on_event
         self._clock = clock
@@ -71,20 +81,7 @@ class ServerConnection:
 
     async def tools(self) -> tuple[Tool, ...]:
         """What the server offers and the configuration allows. Starts it; raises ``MCPServerError``."""
-        for is_last in (False, True):
-            owner, link = await self._ready()
-            try:
-                with anyio.fail_after(self.config.startup_timeout_seconds):
-                    return self._allowed(await link.tools())
-            except TimeoutError:
-                raise self._error("it did not list its tools in time") from None
-            except Refused as error:
-                raise self._error(str(error)) from None
-            except (Lost, SessionLost) as error:
-                await self._ended(owner)
-                if is_last:
-                    raise self._error(str(error)) from None
-        raise AssertionError("the last round returns or raises")
+        return self._allowed(await self._asked(lambda link: link.tools(), "it did not list its tools in time"))
 
     async def call(
         self,
@@ -125,6 +122,22 @@ class ServerConnection:
                     raise self._died(owner, error) from None
         raise AssertionError("the last round returns or raises")
 
+    async def skills(self) -> tuple[Skill, ...]:
+        """The skills that the server offers; nothing of them is read. Raises as ``tools`` does."""
+        return await self._asked(lambda link: link.skills(), "it did not list its skills in time")
+
+    async def load_skill(self, skill: Skill) -> dict[str, bytes]:
+        """The files of a skill by their addresses, SKILL.md first; what is not as listed is refused.
+
+        Raises as ``tools`` does.
+        """
+        uris = dict.fromkeys((skill.uri, *(file.uri for file in skill.files)))
+        found: dict[str, bytes] = {}
+        for uri in uris:
+            late = f"it did not give the file {uri!r} in time"
+            found[uri] = await self._asked(partial(_skill_file, skill=skill, uri=uri), late)
+        return found
+
     async def aclose(self) -> None:
         """Stop the server; the next use starts it again. Any task may close, in any order."""
         owner = self._owners.get(anyio.lowlevel.current_token())
@@ -136,6 +149,23 @@ class ServerConnection:
         """The tools that pass the configuration's globs."""
         allow, deny = self.config.allow or ("*",), self.config.deny
         return tuple(tool for tool in tools if _matches(tool.name, allow) and not _matches(tool.name, deny))
+
+    async def _asked(self, ask: Callable[[Link], Awaitable[_T]], late: str) -> _T:
+        """What the server answers to something that only reads; asked once more where it was lost meanwhile."""
+        for is_last in (False, True):
+            owner, link = await self._ready()
+            try:
+                with anyio.fail_after(self.config.startup_timeout_seconds):
+                    return await ask(link)
+            except TimeoutError:
+                raise self._error(late) from None
+            except Refused as error:
+                raise self._error(str(error)) from None
+            except (Lost, SessionLost) as error:
+                await self._ended(owner)
+                if is_last:
+                    raise self._error(str(error)) from None
+        raise AssertionError("the last round returns or raises")
 
     # -- the opening behind it ------------------------------------------------------------------------
 
@@ -162,6 +192,7 @@ class ServerConnection:
             note=self._warn,
             on_change=lambda owner: self._changed(token, owner),
             is_legacy=self._is_legacy,
+            callbacks=self.callbacks,
         )
         self._owners[token] = owner
         self.state = "starting"
@@ -177,7 +208,7 @@ class ServerConnection:
             return
         if self._owners.get(token) is owner:
             del self._owners[token]
-        self.state = "idle" if owner.error is None else "failed"
+        self.state = "idle" if owner.error is None else "needs authorization" if owner.is_unauthorized else "failed"
         if owner.error is not None:
             self._count(owner, owner.error)
 

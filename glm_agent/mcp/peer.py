@@ -1,0 +1,182 @@
+"""What a server asks of us, from the SDK's words into ours and back: questions, samples, roots.
+
+The texts of a server are cleaned on the way in. What is not given in ``Callbacks`` is not offered to the server.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from mcp import types
+from pydantic import FileUrl
+
+from glm_agent.errors import AgentError
+from glm_agent.mcp import sanitize
+from glm_agent.mcp.callbacks import Callbacks
+from glm_agent.mcp.config import ServerConfig
+from glm_agent.mcp.elicitation import Question
+from glm_agent.mcp.failure import Refused
+from glm_agent.messages import (
+    AudioPart,
+    ImagePart,
+    Message,
+    ModelRequest,
+    ModelResponse,
+    ModelSettings,
+    Part,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    UserMessage,
+)
+
+_FINISH = {"stop": "endTurn", "length": "maxTokens", "tool_calls": "toolUse"}
+_MAX_QUESTION = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Answers the requests of one server."""
+
+    config: ServerConfig
+    callbacks: Callbacks
+
+    def options(self) -> dict[str, Any]:
+        """What is offered to the server, as arguments of the SDK's client."""
+        offered: dict[str, Any] = {}
+        if self.callbacks.elicit is not None:
+            offered["elicitation_callback"] = self.elicit
+        if self.callbacks.sampler is not None and self.config.sampling_tokens:
+            offered["sampling_callback"] = self.sample
+            offered["sampling_capabilities"] = types.SamplingCapability(tools=types.SamplingToolsCapability())
+        if self.callbacks.roots:
+            offered["list_roots_callback"] = self.roots
+        return offered
+
+    async def elicit(self, _context: Any, params: types.ElicitRequestParams) -> types.ElicitResult:
+        message = sanitize.description(params.message, limit=_MAX_QUESTION)
+        if isinstance(params, types.ElicitRequestURLParams):
+            return await self.ask(Question(server=self.config.name, message=message, url=params.url))
+        schema = sanitize.schema(params.requested_schema)
+        return await self.ask(Question(server=self.config.name, message=message, schema=schema))
+
+    async def ask(self, question: Question) -> types.ElicitResult:
+        """The answer to a question; nobody there declines."""
+        if self.callbacks.elicit is None or not _is_openable(question):
+            return types.ElicitResult(action="decline")
+        answer = await self.callbacks.elicit(question)
+        has_content = answer.action == "accept" and not question.url
+        return types.ElicitResult(action=answer.action, content=answer.content if has_content else None)
+
+    async def roots(self, _context: Any) -> types.ListRootsResult:
+        folders = [path.resolve() for path in self.callbacks.roots]
+        return types.ListRootsResult(
+            roots=[types.Root(uri=FileUrl(folder.as_uri()), name=folder.name) for folder in folders]
+        )
+
+    async def sample(
+        self, _context: Any, params: types.CreateMessageRequestParams
+    ) -> types.CreateMessageResultWithTools | types.ErrorData:
+        sampler = self.callbacks.sampler
+        assert sampler is not None, "offered only with a sampler"
+        try:
+            response = await sampler.answer(
+                _request(params),
+                server=self.config.name,
+                max_tokens=params.max_tokens,
+                budget_tokens=self.config.sampling_tokens,
+            )
+        except (Refused, AgentError) as error:
+            return types.ErrorData(code=-1, message=f"the question was not answered: {error}"[:500])
+        return types.CreateMessageResultWithTools(
+            role="assistant",
+            model=response.model or sampler.model,
+            content=_blocks(response),
+            stop_reason=_FINISH.get(response.finish_reason, response.finish_reason),
+        )
+
+
+def _is_openable(question: Question) -> bool:
+    return not question.url or question.url.startswith(("https://", "http://"))
+
+
+def _request(params: types.CreateMessageRequestParams) -> ModelRequest:
+    stop = tuple(params.stop_sequences or ())
+    settings = ModelSettings(temperature=params.temperature, stop=stop)
+    forbids_tools = params.tool_choice is not None and params.tool_choice.mode == "none"
+    return ModelRequest(
+        model="",
+        instructions=sanitize.content(params.system_prompt or ""),
+        messages=tuple(message for said in params.messages for message in _messages(said)),
+        tools=() if forbids_tools else tuple(_spec(tool) for tool in params.tools or ()),
+        settings=settings,
+    )
+
+
+def _spec(tool: types.Tool) -> ToolSpec:
+    return ToolSpec(
+        name=tool.name,
+        description=sanitize.description(tool.description or "") or tool.name,
+        parameters=sanitize.schema(tool.input_schema),
+    )
+
+
+def _messages(said: types.SamplingMessage) -> list[Message]:
+    blocks: Sequence[Any] = said.content if isinstance(said.content, list) else [said.content]
+    if said.role == "assistant":
+        calls = [block for block in blocks if isinstance(block, types.ToolUseContent)]
+        return [
+            ModelResponse(
+                text=_text(blocks),
+                tool_calls=tuple(
+                    ToolCall(id=call.id, name=call.name, arguments=json.dumps(call.input)) for call in calls
+                ),
+                finish_reason="tool_calls" if calls else "stop",
+            )
+        ]
+    results: list[Message] = [
+        ToolResult(
+            call_id=block.tool_use_id, content=_text(block.content), is_error=bool(block.is_error), is_untrusted=True
+        )
+        for block in blocks
+        if isinstance(block, types.ToolResultContent)
+    ]
+    parts = tuple(part for part in map(_part, blocks) if part is not None)
+    text = _text(blocks)
+    return [*results, *([UserMessage(text=text, attachments=parts)] if text or parts or not results else [])]
+
+
+def _text(blocks: Sequence[Any]) -> str:
+    return "\n".join(sanitize.content(block.text) for block in blocks if isinstance(block, types.TextContent))
+
+
+def _part(block: object) -> Part | None:
+    match block:
+        case types.ImageContent(data=data, mime_type=kind):
+            return ImagePart(url=f"data:{kind};base64,{data}")
+        case types.AudioContent(data=data, mime_type=kind):
+            return AudioPart(data=data, format="mp3" if "mp" in kind else "wav")
+        case _:
+            return None
+
+
+def _blocks(response: ModelResponse) -> Any:
+    calls = [
+        types.ToolUseContent(type="tool_use", id=call.id, name=call.name, input=_arguments(call.arguments))
+        for call in response.tool_calls
+    ]
+    text = types.TextContent(type="text", text=response.text)
+    if not calls:
+        return text
+    return [*([text] if response.text else []), *calls]
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
