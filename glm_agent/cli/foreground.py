@@ -98,8 +98,8 @@ class Foreground:
         """A line from stdin, for the main thread. Raises ``EOFError`` at its end, ``Interrupted`` at a signal."""
         # Not ``input``: a signal that reaches another thread would leave it waiting.
         while b"\n" not in self._typed:
-            ready, _, _ = select.select([_STDIN, self._bell], [], [])
-            if self._bell in ready:
+            ready, _, _ = select.select([_STDIN, self._bell.fileno()], [], [])
+            if self._bell.fileno() in ready:
                 self._bell.recv(4096)
             if _STDIN in ready:
                 piece = os.read(_STDIN, 4096)

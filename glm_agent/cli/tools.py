@@ -1,4 +1,4 @@
-"""``glm-agent tools``: which tools there are, what the model sees of one, and calling one by hand."""
+"""``glm-agent tools``: which tools there are, what the model sees of one, calling one by hand, making new ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from glm_agent.plugins import Loaded
     from glm_agent.registry import ToolRegistry
 
-tools = typer.Typer(help="Python tools: list, show, call, check.", no_args_is_help=True)
+tools = typer.Typer(help="Python tools: list, show, call, check, new, from-openapi.", no_args_is_help=True)
 
 Sources = Annotated[
     list[str] | None,
@@ -35,20 +35,30 @@ def list_tools(
 ) -> None:
     """The tools of these sources, or of all installed plugins, in one line each.
 
+    The columns: name, what a call does, tokens it costs in every request, where it comes from, what it is for.
+
     Example: glm-agent tools list files ./my_tools.py
     """
     from dataclasses import asdict
 
+    from glm_agent.plugins.lint import tokens_of
+
     with reporting():
-        loaded = _load(sources)
-        registry = _registry(loaded)
-    for spec in registry:
-        line = f"{spec.name:<24} {spec.effect:<11} {phrases.short(spec.description)}\n"
-        if json:
-            formats.write_line(asdict(spec))
-        else:
-            formats.write(line)
-    _leave_if_broken(loaded)
+        found = _load_each(sources)
+        _registry(_joined(found))
+    total = 0
+    for source, loaded in found:
+        for tool in _new_registry(loaded):
+            spec, tokens = tool.spec, tokens_of(tool.spec)
+            total += tokens
+            if json:
+                formats.write_line({**asdict(spec), "from": source, "tokens": tokens})
+            else:
+                columns = f"{spec.name:<24} {spec.effect:<11} {tokens:>5}  {phrases.short(source, limit=40):<20}"
+                formats.write(f"{columns} {phrases.short(spec.description, limit=70)}\n")
+    if not json:
+        say(f"{total:,} tokens in every request that offers them all")
+    _leave_if_broken(_joined(found))
 
 
 @tools.command()
@@ -92,16 +102,79 @@ def call(
 
 
 @tools.command()
-def check(sources: Sources = None) -> None:
-    """Load the tools of these sources, or of all installed plugins, and name every one that is broken.
+def check(
+    sources: Sources = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
+) -> None:
+    """Load the tools of these sources, or of all installed plugins, and say what is wrong with them.
+
+    Names what is broken, what the model cannot know from name, description and parameters, what costs many
+    tokens, and tools that do not say what they change. Fails for what is broken and for errors.
 
     Example: glm-agent tools check ./my_tools.py
     """
+    from glm_agent.plugins.lint import lint
+
     with reporting():
         loaded = _load(sources)
-        found = _registry(loaded)
-    say(f"{phrases.count(len(found), 'tool')}, {len(loaded.broken)} broken")
+        found = [finding for tool in _new_registry(loaded) for finding in lint(tool)]
+        count = len(_registry(loaded))
+    for finding in found:
+        formats.write(f"{finding}\n")
+    errors = sum(finding.level == "error" for finding in found)
+    warnings = len(found) - errors
+    parts = (phrases.count(count, "tool"), f"{len(loaded.broken)} broken")
+    say(", ".join((*parts, phrases.count(errors, "error"), phrases.count(warnings, "warning"))))
     _leave_if_broken(loaded)
+    if errors or (strict and warnings):
+        sys.exit(1)
+
+
+@tools.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the package, such as acme-stock.")],
+    folder: Annotated[str | None, typer.Option("--folder", help="Where to write it; else ./NAME.")] = None,
+) -> None:
+    """Write a new plugin package: a tool, its test, and what makes it installable.
+
+    Example: glm-agent tools new acme-stock
+    """
+    from pathlib import Path
+
+    from glm_agent.plugins.scaffold import write_package
+
+    place = Path(folder or name)
+    with reporting():
+        for file in write_package(place, name):
+            formats.write(f"{file}\n")
+    say(f"next: cd {place} && pip install -e '.[test]' && pytest")
+
+
+def _load_each(sources: Sequence[str] | None) -> list[tuple[str, Loaded]]:
+    """Each source with its tools; a tool that two of them give counts for the first."""
+    from dataclasses import replace
+
+    from glm_agent.plugins import available
+
+    packages = {plugin.name: plugin.package for plugin in available("tools")}
+    found: list[tuple[str, Loaded]] = []
+    seen = set[int]()
+    for source in sources or packages:
+        loaded = _load([source])
+        own = tuple(tool for tool in loaded.tools if id(tool) not in seen)
+        seen.update(map(id, own))
+        package = packages.get(source.partition(":")[0])
+        found.append((f"{source} ({package})" if package else source, replace(loaded, tools=own)))
+    return found
+
+
+def _joined(found: Sequence[tuple[str, Loaded]]) -> Loaded:
+    from glm_agent.plugins import Loaded
+
+    return Loaded(
+        tools=tuple(tool for _, loaded in found for tool in loaded.tools),
+        broken=tuple(broken for _, loaded in found for broken in loaded.broken),
+    )
 
 
 def _load(sources: Sequence[str] | None) -> Loaded:
