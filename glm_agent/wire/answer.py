@@ -6,6 +6,7 @@ Knows nothing of streams, and nothing of generations before or after this one.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, TypeAlias
 
@@ -176,7 +177,8 @@ def _usage(value: Any) -> Usage:
 
 
 def _count(value: Any) -> int:
-    return int(value) if isinstance(value, (int, float)) and value > 0 else 0
+    # The readers of JSON take Infinity, NaN and 1e999.
+    return int(value) if isinstance(value, (int, float)) and 0 < value < math.inf else 0
 
 
 def word(value: Any) -> str:

@@ -110,7 +110,8 @@ class HostedMCP:
     allowed_tools: tuple[str, ...] = ()
     """Empty: all."""
     headers: dict[str, str] = field(default_factory=dict[str, str], repr=False)
-    """What authorises the provider at the server; it is sent with every request and kept with the turn."""
+    """What authorises the provider at the server. ``${NAME}`` is read from the environment when a request is sent,
+    so that a stored session holds the name; any other text is stored as it is."""
 
     def __post_init__(self) -> None:
         if not self.label:

@@ -6,15 +6,19 @@ It knows nothing of retries, tools that run, or where the key was found.
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
+from string import Template
 from time import monotonic
 
 import anyio
 import httpx2
 
 from glm_agent.errors import (
+    AuthenticationError,
     ConfigurationError,
     ContentFiltered,
     ContextOverflow,
@@ -23,6 +27,7 @@ from glm_agent.errors import (
     ModelTimeout,
 )
 from glm_agent.messages import JsonObject, ModelRequest, ModelResponse, Notice, Retrying
+from glm_agent.models.account import Bearer, SignedKey
 from glm_agent.models.catalog import ModelInfo, lookup
 from glm_agent.models.glm.clients import Clients
 from glm_agent.models.glm.faults import retry_after_seconds, transport_error
@@ -32,6 +37,7 @@ from glm_agent.wire.decode import Decoded, ResponseDecoder, Restarted
 from glm_agent.wire.dialects import DIALECTS, Dialect
 from glm_agent.wire.encode import encode_request
 from glm_agent.wire.failure import failure, redact
+from glm_agent.wire.jsontext import an_object
 
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 300.0
@@ -68,6 +74,7 @@ class GLMModel:
         self._dialect = _dialect(dialect)
         self._name = name
         self._key = _checked_key(api_key, name, self._dialect)
+        self._bearer = Bearer(api_key if isinstance(api_key, SignedKey) else self._key)
         self._url = httpx2.URL(_checked_url(base_url or self._dialect.base_url) + "/chat/completions")
         self._info = info or lookup(name)
         self._idle_seconds = idle_timeout_seconds
@@ -80,7 +87,6 @@ class GLMModel:
             "Accept-Language": "en-US,en",
             "Content-Type": "application/json",
             "User-Agent": "glm-agent",
-            **({"Authorization": f"Bearer {self._key}"} if self._key else {}),
         }
         self._headers = httpx2.Headers(said)
 
@@ -107,7 +113,7 @@ class GLMModel:
         )
         restarts = 0
         with self._our_errors(request_id):
-            posted = self._clients.get().stream("POST", self._url, content=body, headers=self._headers)
+            posted = self._clients.get().stream("POST", self._url, content=body, headers=self._authorized())
             async with posted as answer:
                 await self._check(answer, request_id)
                 async with aclosing(self._pieces(answer, decoder, request_id)) as pieces:
@@ -123,10 +129,16 @@ class GLMModel:
             yield Notice(text=warning, level="warning", source=self._name)
         yield _accepted(response)
 
+    def _authorized(self) -> httpx2.Headers:
+        if self._key and (said := f"Bearer {self._bearer.value()}") != self._headers.get("authorization"):
+            self._headers = self._headers.copy()
+            self._headers["Authorization"] = said
+        return self._headers
+
     def _encode(self, request: ModelRequest, request_id: str) -> bytes:
         # A fallback may answer a request that names another model.
         return encode_request(
-            request,
+            _with_secrets(request),
             model=self._name,
             capabilities=self._info.capabilities,
             dialect=self._dialect,
@@ -136,13 +148,16 @@ class GLMModel:
     async def _check(self, answer: httpx2.Response, request_id: str) -> None:
         if answer.is_success:
             return
-        raise failure(
+        error = failure(
             status_code=answer.status_code,
             body=await _read(answer, _ERROR_BODY_LIMIT),
             request_id=request_id,
             retry_after_seconds=retry_after_seconds(answer.headers),
             secrets=(self._key,),
         )
+        if isinstance(error, AuthenticationError) and error.code == "1003":
+            error.is_retryable = self._bearer.renew()
+        raise error
 
     async def _pieces(
         self, answer: httpx2.Response, decoder: ResponseDecoder, request_id: str
@@ -190,6 +205,22 @@ class GLMModel:
             yield
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, httpx2.CookieConflict) as error:
             raise transport_error(error, url=str(self._url), request_id=request_id, secrets=(self._key,)) from error
+
+
+def _with_secrets(request: ModelRequest) -> ModelRequest:
+    """The request with ``${NAME}`` in the headers of hosted MCP servers replaced: secrets stay out of what is kept."""
+    if not any("headers" in an_object(tool.get("mcp")) for tool in request.settings.hosted_tools):
+        return request
+    tools = tuple(_with_headers(tool) for tool in request.settings.hosted_tools)
+    return replace(request, settings=replace(request.settings, hosted_tools=tools))
+
+
+def _with_headers(tool: JsonObject) -> JsonObject:
+    server = an_object(tool.get("mcp"))
+    if "headers" not in server:
+        return tool
+    headers = {name: Template(str(value)).safe_substitute(os.environ) for name, value in server["headers"].items()}
+    return {**tool, "mcp": {**server, "headers": headers}}
 
 
 async def _next(reads: AsyncGenerator[bytes, None], decoder: ResponseDecoder) -> bytes | None:
