@@ -796,6 +796,17 @@ def test_a_call_is_announced_before_the_next_one_begins() -> None:
     assert [type(event) for event in events] == [begun, begun, ready, begun, ready]
 
 
+@pytest.mark.parametrize("figure", ["Infinity", "-Infinity", "NaN", "1e999"])
+def test_figures_that_are_no_numbers_count_as_nothing(figure: str) -> None:
+    choices = '[{"delta":{"content":"x"},"finish_reason":"stop"}]'
+    usage = f'{{"prompt_tokens":{figure},"completion_tokens":7}}'
+    frame = f'{{"id":"a","created":{figure},"choices":{choices},"usage":{usage}}}'
+    decoder = ResponseDecoder()
+    assert list(decoder.feed(f"data: {frame}\n\n".encode())) == [TextDelta(text="x")]
+    response = decoder.finish()
+    assert (response.created, response.usage) == (0, Usage(output_tokens=7))
+
+
 def test_a_body_decodes_through_the_same_table() -> None:
     first, second = call(id="call_-7807249954186984837"), call("now", {}, id="call_-7807249954186984838", index=1)
     message = {"content": "Let me see.", "reasoning_content": "Hm", "tool_calls": [first, second]}

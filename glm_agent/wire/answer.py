@@ -106,7 +106,7 @@ class Answer:
             reasoning="".join(self._reasoning),
             tool_calls=self._calls.calls(),
             finish_reason=self.finish_reason,
-            usage=_usage(fields.get("usage")),
+            usage=usage_of(fields.get("usage")),
             model=self.model,
             id=self.id or word(fields.get("id")),
             request_id=word(fields.get("request_id")) or request_id,
@@ -165,7 +165,7 @@ def _words(value: Any) -> str:
     return "".join(part for part in parts if isinstance(part, str))
 
 
-def _usage(value: Any) -> Usage:
+def usage_of(value: Any) -> Usage:
     """GLM counts cached tokens within the prompt and reasoning within the completion."""
     usage = an_object(value)
     return Usage(
