@@ -519,6 +519,11 @@ def test_any_json_becomes_a_valid_object_schema_and_stays_it(schema: Any):
     assert json.dumps(glm_schema(clean)) == json.dumps(clean)
 
 
+def test_a_union_that_moves_up_stays_in_its_place():
+    clean = glm_schema({"default": [], "anyOf": [{"type": "object", "anyOf": [{"type": "object"}]}]})
+    assert json.dumps(glm_schema(clean)) == json.dumps(clean)
+
+
 def _nodes(value: Any) -> Iterator[Any]:
     children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     yield value

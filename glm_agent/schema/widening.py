@@ -65,7 +65,7 @@ def _simplify_branches(schema: JsonObject, key: str) -> JsonObject:
         single = branches[0]
     if single is not None and ANNOTATIONS.issuperset(rest):
         return {**single, **rest}
-    return {**rest, key: branches}
+    return {**schema, key: branches}  # in its place: the same schema again gives the same text again
 
 
 def _nullable(branches: list[JsonObject]) -> JsonObject | None:
