@@ -149,126 +149,6 @@ def done(call_id: str, content: str = "ok") -> ToolResult:
 
 quiet = settings(deadline=None)
 
-# -- properties ---------------------------------------------------------------------------------------
-
-
-@quiet
-@given(scripts, limits, picks)
-def test_the_order_in_which_answers_come_does_not_change_the_history(
-    script: list[Step], limit: int, order: list[int]
-) -> None:
-    in_order = rebuild(play(script, opening(limit)))
-    shuffled = rebuild(play(script, opening(limit), order))
-    assert pending(shuffled) == pending(in_order)
-
-
-@quiet
-@given(scripts, limits, picks)
-def test_after_every_fact_the_history_is_valid_wherever_no_call_is_open(
-    script: list[Step], limit: int, order: list[int]
-) -> None:
-    facts = play(script, opening(limit), order)
-    for n in range(1, len(facts) + 1):
-        turn = rebuild(facts[:n])
-        assert is_valid(turn.messages, may_be_open=bool(open_calls(turn.messages)))
-    assert is_valid(turn.messages)
-
-
-@quiet
-@given(scripts, limits, picks, st.integers(2, 60), picks)
-def test_a_turn_stored_at_any_fact_goes_on_to_the_same_end(
-    script: list[Step], limit: int, order: list[int], crash: int, later: list[int]
-) -> None:
-    facts = play(script, opening(limit), order)
-    resumed = play(script, facts[:crash], later)
-    assert pending(rebuild(resumed)) == pending(rebuild(facts))
-
-
-@quiet
-@given(scripts, limits)
-def test_facts_received_one_by_one_make_the_turn_that_rebuild_makes(script: list[Step], limit: int) -> None:
-    first, *rest = play(script, opening(limit))
-    assert isinstance(first, TurnStarted)
-    turn = Turn(started=first)
-    for fact in rest:
-        turn = receive(turn, fact)
-    assert turn == rebuild([first, *rest])
-
-
-@quiet
-@given(scripts, limits, picks, st.integers(2, 60))
-def test_a_turn_cancelled_at_any_fact_can_go_on(script: list[Step], limit: int, order: list[int], at: int) -> None:
-    turn = rebuild(play(script, opening(limit), order)[:at])
-    before = open_calls(turn.messages)
-    closing = cancel(turn, reason="stop it")
-    assert [fact.call_id for fact in closing if isinstance(fact, ToolResult)] == [call.id for call in before]
-    for fact in closing:
-        turn = receive(turn, fact)
-    assert is_valid(turn.messages)
-    assert turn.requested == ()
-    turn = receive(receive(turn, replace(STARTED, turn=2)), UserMessage(text="go on"))
-    assert isinstance(pending(turn)[0], ModelRequest)
-    assert is_valid(turn.messages)
-
-
-@quiet
-@given(scripts, limits, picks, st.lists(st.integers(2, 60), max_size=4))
-def test_words_said_at_any_moment_are_heard_and_never_part_a_call_from_its_result(
-    script: list[Step], limit: int, order: list[int], moments: list[int]
-) -> None:
-    facts = opening(limit)
-    spoken = [UserMessage(text=f"word {n}") for n in range(len(moments))]
-    for moment, word in zip(sorted(moments), spoken, strict=True):
-        facts = [*play(script, facts, order)[: max(moment, len(facts))], word]
-        turn = rebuild(facts)
-        assert is_valid(turn.messages, may_be_open=bool(open_calls(turn.messages)))
-        assert word in (turn.queued if open_calls(turn.messages) else turn.messages)
-    last = rebuild(play(script, facts, order))
-    assert [m for m in last.messages if m in spoken] == spoken
-    assert is_valid(last.messages)
-
-
-@quiet
-@given(scripts, limits)
-def test_usage_and_steps_are_those_of_every_response_of_the_turn(script: list[Step], limit: int) -> None:
-    facts = play(script, opening(limit))
-    responses = [fact for fact in facts if isinstance(fact, ModelResponse)]
-    end = result(rebuild(facts))
-    assert end.steps == len(responses) <= limit + 1
-    assert end.usage.input_tokens == sum(r.usage.input_tokens for r in responses)
-    assert end.usage.output_tokens == 2 * len(responses)
-
-
-@quiet
-@given(scripts, limits, picks)
-def test_a_tool_that_needs_a_person_runs_only_after_a_yes_in_its_own_step(
-    script: list[Step], limit: int, order: list[int]
-) -> None:
-    facts = play(script, opening(limit), order)
-    approved = set[str]()
-    for n, fact in enumerate(facts):
-        match fact:
-            case ModelResponse():
-                approved.clear()
-                assert rebuild(facts[: n + 1]).approved == ()
-            case ApprovalDecision(is_approved=True):
-                approved.add(fact.call_id)
-            case ToolResult(name="guarded"):
-                assert fact.call_id in approved
-            case ToolResult():
-                assert fact.name != "forbidden"
-
-
-@quiet
-@given(scripts, limits)
-def test_only_an_answer_in_words_is_a_success(script: list[Step], limit: int) -> None:
-    end = result(rebuild(play(script, opening(limit))))
-    assert (end.stop_reason == "end_turn") == (end.detail == "")
-    if end.stop_reason == "end_turn":
-        assert end.output.strip()
-        assert end.steps <= limit
-
-
 # -- what is asked ------------------------------------------------------------------------------------
 
 
@@ -638,3 +518,123 @@ def test_a_turn_is_a_value() -> None:
     for receiver in receivers:
         receiver()
         assert turn == before
+
+
+# -- properties ---------------------------------------------------------------------------------------
+
+
+@quiet
+@given(scripts, limits, picks)
+def test_the_order_in_which_answers_come_does_not_change_the_history(
+    script: list[Step], limit: int, order: list[int]
+) -> None:
+    in_order = rebuild(play(script, opening(limit)))
+    shuffled = rebuild(play(script, opening(limit), order))
+    assert pending(shuffled) == pending(in_order)
+
+
+@quiet
+@given(scripts, limits, picks)
+def test_after_every_fact_the_history_is_valid_wherever_no_call_is_open(
+    script: list[Step], limit: int, order: list[int]
+) -> None:
+    facts = play(script, opening(limit), order)
+    for n in range(1, len(facts) + 1):
+        turn = rebuild(facts[:n])
+        assert is_valid(turn.messages, may_be_open=bool(open_calls(turn.messages)))
+    assert is_valid(turn.messages)
+
+
+@quiet
+@given(scripts, limits, picks, st.integers(2, 60), picks)
+def test_a_turn_stored_at_any_fact_goes_on_to_the_same_end(
+    script: list[Step], limit: int, order: list[int], crash: int, later: list[int]
+) -> None:
+    facts = play(script, opening(limit), order)
+    resumed = play(script, facts[:crash], later)
+    assert pending(rebuild(resumed)) == pending(rebuild(facts))
+
+
+@quiet
+@given(scripts, limits)
+def test_facts_received_one_by_one_make_the_turn_that_rebuild_makes(script: list[Step], limit: int) -> None:
+    first, *rest = play(script, opening(limit))
+    assert isinstance(first, TurnStarted)
+    turn = Turn(started=first)
+    for fact in rest:
+        turn = receive(turn, fact)
+    assert turn == rebuild([first, *rest])
+
+
+@quiet
+@given(scripts, limits, picks, st.integers(2, 60))
+def test_a_turn_cancelled_at_any_fact_can_go_on(script: list[Step], limit: int, order: list[int], at: int) -> None:
+    turn = rebuild(play(script, opening(limit), order)[:at])
+    before = open_calls(turn.messages)
+    closing = cancel(turn, reason="stop it")
+    assert [fact.call_id for fact in closing if isinstance(fact, ToolResult)] == [call.id for call in before]
+    for fact in closing:
+        turn = receive(turn, fact)
+    assert is_valid(turn.messages)
+    assert turn.requested == ()
+    turn = receive(receive(turn, replace(STARTED, turn=2)), UserMessage(text="go on"))
+    assert isinstance(pending(turn)[0], ModelRequest)
+    assert is_valid(turn.messages)
+
+
+@quiet
+@given(scripts, limits, picks, st.lists(st.integers(2, 60), max_size=4))
+def test_words_said_at_any_moment_are_heard_and_never_part_a_call_from_its_result(
+    script: list[Step], limit: int, order: list[int], moments: list[int]
+) -> None:
+    facts = opening(limit)
+    spoken = [UserMessage(text=f"word {n}") for n in range(len(moments))]
+    for moment, word in zip(sorted(moments), spoken, strict=True):
+        facts = [*play(script, facts, order)[: max(moment, len(facts))], word]
+        turn = rebuild(facts)
+        assert is_valid(turn.messages, may_be_open=bool(open_calls(turn.messages)))
+        assert word in (turn.queued if open_calls(turn.messages) else turn.messages)
+    last = rebuild(play(script, facts, order))
+    assert [m for m in last.messages if m in spoken] == spoken
+    assert is_valid(last.messages)
+
+
+@quiet
+@given(scripts, limits)
+def test_usage_and_steps_are_those_of_every_response_of_the_turn(script: list[Step], limit: int) -> None:
+    facts = play(script, opening(limit))
+    responses = [fact for fact in facts if isinstance(fact, ModelResponse)]
+    end = result(rebuild(facts))
+    assert end.steps == len(responses) <= limit + 1
+    assert end.usage.input_tokens == sum(r.usage.input_tokens for r in responses)
+    assert end.usage.output_tokens == 2 * len(responses)
+
+
+@quiet
+@given(scripts, limits, picks)
+def test_a_tool_that_needs_a_person_runs_only_after_a_yes_in_its_own_step(
+    script: list[Step], limit: int, order: list[int]
+) -> None:
+    facts = play(script, opening(limit), order)
+    approved = set[str]()
+    for n, fact in enumerate(facts):
+        match fact:
+            case ModelResponse():
+                approved.clear()
+                assert rebuild(facts[: n + 1]).approved == ()
+            case ApprovalDecision(is_approved=True):
+                approved.add(fact.call_id)
+            case ToolResult(name="guarded"):
+                assert fact.call_id in approved
+            case ToolResult():
+                assert fact.name != "forbidden"
+
+
+@quiet
+@given(scripts, limits)
+def test_only_an_answer_in_words_is_a_success(script: list[Step], limit: int) -> None:
+    end = result(rebuild(play(script, opening(limit))))
+    assert (end.stop_reason == "end_turn") == (end.detail == "")
+    if end.stop_reason == "end_turn":
+        assert end.output.strip()
+        assert end.steps <= limit
