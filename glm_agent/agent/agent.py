@@ -17,7 +17,7 @@ from glm_agent.agent.budget import Budget
 from glm_agent.agent.providers import model_maker
 from glm_agent.agent.runtime import Blocking, Runtime, Runtimes
 from glm_agent.agent.start import begin
-from glm_agent.driver import Approver, Driver, EventStream, Observer
+from glm_agent.driver import Approver, Driver, EventStream, NestingTools, Observer, Steps
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import (
     ApprovalDecision,
@@ -35,8 +35,11 @@ from glm_agent.models.model import Model
 from glm_agent.models.view import ViewedModel
 from glm_agent.permissions import Policy
 from glm_agent.registry import ToolRegistry, Tools
+from glm_agent.registry.asking import Asker
 from glm_agent.registry.budgeted import BudgetedTools
+from glm_agent.registry.equipped import EquippedTools
 from glm_agent.registry.permitted import PermittedTools
+from glm_agent.registry.results import KeptResults
 from glm_agent.turn import Turn
 
 if TYPE_CHECKING:
@@ -64,6 +67,9 @@ class Agent:
         observers: Functions that see every event.
         session: Id of the stored conversation that every run goes on with.
         journal: Where sessions are stored: a path or a ``Journal``; without it, the nearest ``.glm-agent``.
+        ask: Asks a person what a tool wants to know (``context.ask``); without it every question is declined.
+        keep_results: Whether results too long for the model are kept whole, for it to read on in with ``read_result``;
+            None: where the session is stored.
         approve: Asks a person about a call; without it such a turn stops with ``needs_approval``.
         api_key: Else ``ZAI_API_KEY``, ``ZHIPUAI_API_KEY`` or ``GLM_API_KEY``.
         base_url: Else ``ZAI_BASE_URL`` and the like, else the provider's.
@@ -93,6 +99,8 @@ class Agent:
         session: str | None = None,
         journal: Any = None,
         approve: Approver | None = None,
+        ask: Asker | None = None,
+        keep_results: bool | None = None,
         api_key: str | None = None,
         base_url: str | None = None,
         client: httpx2.AsyncClient | None = None,
@@ -108,8 +116,7 @@ class Agent:
         self._runtimes = Runtimes(lambda: Runtime(new_model(), new_servers()))
         self._blocking = Blocking()
         own, hosted = names.split_hosted(tools)
-        self._tools = names.tools(own)
-        ToolRegistry(self._tools)  # finds two tools of one name before any run
+        self.offer(own)
         self._expose_errors = expose_errors
         self._output = names.output_type(output_type)
         self._instructions = instructions
@@ -119,10 +126,21 @@ class Agent:
         self._context = context
         self._observers = tuple(observers)
         self._session, self._journal = session, journal
-        self._approve = approve
+        self._approve, self._ask = approve, ask
+        self._keep_results = keep_results
         self._endings = endings
         given = settings or ModelSettings()
         self._settings = replace(given, hosted_tools=(*given.hosted_tools, *hosted)) if hosted else given
+
+    def offer(self, tools: Iterable[Any]) -> None:
+        """Offer these functions, ``@tool`` objects and names from the next turn on, instead of those before.
+
+        Raises:
+            ConfigurationError: One of them cannot be loaded, or two have one name; those before stay.
+        """
+        found = names.tools(tools)
+        ToolRegistry(found)  # finds two tools of one name before any run
+        self._tools = found
 
     # -- running
 
@@ -247,11 +265,15 @@ class Agent:
     ) -> TurnResult:
         session = session or self._session
         said = _Said((*(messages or ()), *((message,) if message else ())), session or "")
-        with said.carried(), names.steps(self._journal, session) as (steps, stored):
+        with (
+            said.carried(),
+            names.steps(self._journal, session) as (steps, stored, folder),
+            names.results(self._keep_results, folder) as results,
+        ):
             watchers = (*self._observers, *observers)
             async with self._runtimes.opened() as runtime:
                 with runtime.watched(watchers):
-                    tools = await self._offered(runtime)
+                    tools = await self._offered(runtime, steps, results)
                     started = TurnStarted(
                         model=runtime.model.name,
                         instructions=self._instructed(),
@@ -273,13 +295,14 @@ class Agent:
                     )
                     return self._valued(await driver.run(*facts))
 
-    async def _offered(self, runtime: Runtime) -> Tools:
+    async def _offered(self, runtime: Runtime, steps: Steps, results: KeptResults | None) -> Tools:
         served = await runtime.servers.tools() if runtime.servers is not None else ()
         tools: Tools = ToolRegistry([*self._tools, *served], expose_errors=self._expose_errors)
         tools = PermittedTools(tools, self._policy)
         if self._budget.max_tool_calls is not None:
             tools = BudgetedTools(tools, max_calls=self._budget.max_tool_calls)
-        return tools
+        tools = NestingTools(tools, steps=steps, approve=self._approve)
+        return EquippedTools(tools, asker=self._ask, results=results)
 
     def _instructed(self) -> str:
         told = (self._instructions, self._output.instructions if self._output is not None else "")

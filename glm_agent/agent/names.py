@@ -11,6 +11,7 @@ from glm_agent.driver import InlineSteps, Steps
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import JsonObject
 from glm_agent.permissions import Policy
+from glm_agent.registry.results import KeptResults
 from glm_agent.turn import Turn, rebuild
 from glm_agent.wire.hosted import HostedTool
 
@@ -75,17 +76,30 @@ def policy(given: Policy | Mapping[str, Any] | str | Path | None) -> Policy:
 
 
 @contextmanager
-def steps(journal: Any, session: str | None) -> Generator[tuple[Steps, Turn | None]]:
-    """Where this run's answers are kept, and the turn that is stored there."""
+def results(keep: bool | None, folder: Path | None) -> Generator[KeptResults | None]:
+    """Where results too long for the model are kept: with the session, else in a folder that goes with the run."""
+    if keep is False or (keep is None and folder is None):
+        yield None
+        return
+    kept = KeptResults(folder)
+    try:
+        yield kept
+    finally:
+        kept.close()
+
+
+@contextmanager
+def steps(journal: Any, session: str | None) -> Generator[tuple[Steps, Turn | None, Path | None]]:
+    """Where this run's answers are kept, the turn that is stored there, and a folder for long results."""
     if session is None and journal is None:
-        yield InlineSteps(), None
+        yield InlineSteps(), None, None
         return
     from glm_agent.journal import Journal, new_session_id
 
     store = journal if isinstance(journal, Journal) else Journal(journal)
     try:
         with store.open(session or new_session_id()) as kept:
-            yield kept, rebuild(kept.facts) if kept.facts else None
+            yield kept, rebuild(kept.facts) if kept.facts else None, store.results_of(kept.id)
     finally:
         if store is not journal:
             store.close()

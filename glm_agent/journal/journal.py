@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
@@ -56,6 +57,10 @@ class Journal:
         except BaseException:
             lock.release()
             raise
+
+    def results_of(self, session_id: str) -> Path:
+        """The folder for results of a session that were too long for the model; made when it is needed."""
+        return self.path.parent / "results" / _checked(session_id)
 
     def sessions(self) -> list[SessionSummary]:
         """Every session, the one that was written last first."""
@@ -112,6 +117,7 @@ class Journal:
         lock = self._locked(session_id)
         try:
             log.delete(self._database, session_id)
+            shutil.rmtree(self.results_of(session_id), ignore_errors=True)
         except BaseException:
             lock.release()
             raise
