@@ -212,7 +212,7 @@ def test_a_file_of_the_working_directory_needs_no_ending(write: Write) -> None:
     ("source", "message"),
     [
         ("fils", "did you mean 'files'"),
-        ("nothing_like_it", "Installed: files, git, search, text"),
+        ("nothing_like_it", "Installed: files, git, http, python"),
         ("./missing", "no file or folder './missing'"),
         ("missing.py", "no file or folder 'missing.py'"),
         ("missing.py:one", "no file or folder 'missing.py'"),

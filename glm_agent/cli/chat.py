@@ -59,7 +59,10 @@ class Chat:
     """One conversation; the person types in the main thread, turns run on the foreground's loop."""
 
     def __init__(self, options: RunOptions, session: str) -> None:
+        from glm_agent.plugins.reload import ToolFiles
+
         self._arguments, self._session = options.agent_arguments(None), session
+        self._files = ToolFiles(self._arguments["tools"])
 
     def execute(self) -> None:
         """Until the person leaves."""
@@ -97,12 +100,22 @@ class Chat:
             approve=approve if approvals.is_interactive() else None,
         )
 
+    def _reload(self, agent: Agent) -> None:
+        """Offer the tools anew where their files changed since the last turn; a broken file changes nothing."""
+        if changed := self._files.changed():
+            try:
+                agent.offer(self._arguments["tools"])
+                say(f"tools loaded again: {', '.join(file.name for file in changed)} changed")
+            except (AgentError, OSError) as error:
+                say(f"the tools stay as they were: {error}")
+
     def _converse(self, foreground: Foreground, agent: Agent, view: View) -> None:
         from glm_agent.models.catalog import cost_usd
 
         while (text := _next_line(foreground)) not in (None, "/exit", "/quit"):
             if not text:
                 continue
+            self._reload(agent)
             try:
                 result = foreground.play(partial(agent.run, text))
             except Interrupted as interrupted:

@@ -9,6 +9,9 @@ looks like, not what it does; nothing here is specific to the tools this project
     files      Python files as modules, without touching ``sys.path``
     offers     the tools in a module
     broken     what went wrong, with its file and line
+    reload     files that change while they are used
+    lint       what could be better about a tool
+    scaffold   the files of a new plugin package
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Mapping
@@ -9,15 +10,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypedDict, cast
 
-import glm_agent
-import glm_agent_tools
 from glm_agent import ToolContext, ToolError
 from glm_agent_tools.sandbox import Command, run, sandbox_of, temporary_folder
 from glm_agent_tools.workspace import workspace_of
 
 Cell: TypeAlias = str | int | float | None
 
-_PACKAGES: Final = tuple(str(Path(module.__path__[0]).parent) for module in (glm_agent, glm_agent_tools))
+_PACKAGES: Final = tuple(str(Path(inspect.getfile(known)).parents[1]) for known in (ToolError, Command))
 """Where the process finds itself, also in an editable installation."""
 _SECONDS: Final = 60.0
 _MEMORY_BYTES: Final = 2**30
