@@ -11,7 +11,7 @@ No network, no key, no files. What runs is what runs in an agent: the schema, th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,9 +22,10 @@ import anyio
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import Event, Part, ToolCall, ToolProgress, ToolResult, ToolSpec
 from glm_agent.registry import ToolContext, ToolRegistry
+from glm_agent.registry.asking import Question
 from glm_agent.simulate import ScriptedModel
 
-__all__ = ["Outcome", "ScriptedModel", "ToolTester"]
+__all__ = ["Outcome", "Question", "ScriptedModel", "ToolTester"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,14 +69,18 @@ class ToolTester:
         tools: Functions, ``@tool`` objects, or names as for ``Agent(tools=[…])``: ``"acme_stock"``, ``"./tools"``.
         deps: What the tools find as ``context.deps``.
         session: What they find as ``context.session``.
+        answers: What the person says to ``context.ask``, in order; None declines. Without more, everything is declined.
 
     Raises:
         ConfigurationError: Something given is no tool, two have one name, or a plugin is broken.
     """
 
-    def __init__(self, *tools: Any, deps: Any = None, session: str = "test") -> None:
+    def __init__(self, *tools: Any, deps: Any = None, session: str = "test", answers: Iterable[Any] = ()) -> None:
         self._registry = ToolRegistry([found for given in tools for found in _found(given)])
         self._deps, self._session = deps, session
+        self._answers = iter(answers)
+        self.asked: list[Question] = []
+        """What the tools asked the person."""
 
     @property
     def specs(self) -> dict[str, ToolSpec]:
@@ -96,9 +101,19 @@ class ToolTester:
             session=self._session,
             idempotency_key=f"test-{name}",
             emit=events.append,
+            asker=self._ask,
+            caller=self._call_tool,
         )
         result = await self._registry.call(call, context)
         return Outcome(result=result, events=tuple(events))
+
+    async def _ask(self, question: Question) -> Any:
+        self.asked.append(question)
+        return next(self._answers, None)
+
+    async def _call_tool(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
+        """What ``context.call_tool`` does: the other tools given here, without permissions."""
+        return (await self.call(name, **arguments)).result
 
     def call_sync(self, name: str, text: str | None = None, /, **arguments: Any) -> Outcome:
         """``call`` for tests without an event loop."""
