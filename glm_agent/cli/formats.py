@@ -6,16 +6,19 @@ The JSON forms are documented in ``docs/cli.md``; ``VERSION`` changes with them.
 from __future__ import annotations
 
 import json
+import os
 import sys
-from dataclasses import asdict
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from glm_agent.errors import AgentError
-from glm_agent.messages import Event, TurnResult, Usage
+from glm_agent.messages import Event, StopReason, TurnResult, Usage
+from glm_agent.models.catalog import cost_usd
 
 Format: TypeAlias = Literal["text", "json", "jsonl"]
 
-VERSION: Final = 1
+VERSION: Final[Literal[1]] = 1
 
 
 def write_answer(result: TurnResult) -> None:
@@ -43,59 +46,124 @@ def as_text(output: Any) -> str:
     return to_json(output, indent=2, fallback=str).decode()
 
 
-def write_event(event: Event) -> None:
-    """One event as a line of JSON."""
+def write_event(event: Event | Result) -> None:
+    """One event, or the result, as a line of JSON."""
     # The kind first, so that a person who reads along sees it.
     write_line({"kind": event.kind, **asdict(event)})
 
 
-def write_line(values: dict[str, Any]) -> None:
+def write_line(values: Mapping[str, Any]) -> None:
     """One object as a line of JSON."""
     write(json.dumps(values, ensure_ascii=False, default=str) + "\n")
 
 
 def write(text: str) -> None:
     """Text to stdout at once, as UTF-8; half characters out of a cut stream are replaced."""
-    sys.stdout.buffer.write(text.encode(errors="replace"))
-    sys.stdout.flush()
+    try:
+        sys.stdout.buffer.write(text.encode(errors="replace"))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read has left, such as ``head``; the work goes on, and what is written goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def result_object(result: TurnResult, *, exit_code: int, **more: Any) -> dict[str, Any]:
-    """How a turn ended, as documented."""
-    return {
-        "kind": "result",
-        "version": VERSION,
-        "output": json.loads(as_text(result.output)) if not isinstance(result.output, str) else result.output,
-        "stop_reason": result.stop_reason,
-        "detail": result.detail,
-        "exit_code": exit_code,
-        "session": result.session,
-        "steps": result.steps,
-        "usage": _usage(result.usage),
-        "error": None,
-        **more,
-    }
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """What was raised."""
+
+    type: str
+    message: str
 
 
-def error_object(
-    error: BaseException, *, exit_code: int, session: str, usage: Usage, steps: int, **more: Any
-) -> dict[str, Any]:
-    """The same for a turn that raised or was interrupted: there is no output then."""
-    stop_reason = "error" if isinstance(error, AgentError) else "cancelled"
-    return {
-        "kind": "result",
-        "version": VERSION,
-        "output": None,
-        "stop_reason": stop_reason,
-        "detail": str(error),
-        "exit_code": exit_code,
-        "session": getattr(error, "session", "") or session,
-        "steps": steps,
-        "usage": _usage(usage),
-        "error": {"type": type(error).__name__, "message": str(error)},
-        **more,
-    }
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tokens:
+    """Tokens of all requests of the turn."""
+
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    total_tokens: int
 
 
-def _usage(usage: Usage) -> dict[str, int]:
-    return {**asdict(usage), "total_tokens": usage.total_tokens}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """How a run ended: the object of ``--format json`` and the last line of ``jsonl``."""
+
+    output: Any
+    """The answer; null where the run raised or was interrupted."""
+    stop_reason: StopReason
+    detail: str
+    exit_code: int
+    session: str
+    """What ``--resume`` and ``--session`` take; empty with ``--no-session``."""
+    model: str
+    steps: int
+    usage: Tokens
+    cost_usd: float | None
+    """By the catalog's prices; null where they are not known."""
+    duration_seconds: float
+    error: Failure | None
+    version: Literal[1] = VERSION
+    kind: Literal["result"] = "result"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spent:
+    """What a run took."""
+
+    model: str
+    steps: int
+    usage: Usage
+    duration_seconds: float
+
+    @property
+    def cost_usd(self) -> float | None:
+        return cost_usd(self.model, self.usage)
+
+
+def of_result(result: TurnResult, spent: Spent, *, exit_code: int, session: str) -> Result:
+    """The object of a turn that has a result."""
+    output = result.output if isinstance(result.output, str) else json.loads(as_text(result.output))
+    return _result(spent, output, result.stop_reason, result.detail, exit_code=exit_code, session=session, error=None)
+
+
+def of_error(error: BaseException, spent: Spent, *, exit_code: int, session: str) -> Result:
+    """The object of a run that raised or was interrupted."""
+    reason: StopReason = "error" if isinstance(error, AgentError) else "cancelled"
+    failure = Failure(type=type(error).__name__, message=str(error))
+    return _result(spent, None, reason, str(error), exit_code=exit_code, session=session, error=failure)
+
+
+def line_schema() -> dict[str, Any]:
+    """The JSON Schema of one line of ``jsonl``; that of ``json`` is its ``Result``."""
+    from pydantic import Discriminator, TypeAdapter
+
+    schema = TypeAdapter[Any](Annotated[Event | Result, Discriminator("kind")]).json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "glm-agent run, version 1", **schema}
+
+
+def _result(
+    spent: Spent,
+    output: Any,
+    stop_reason: StopReason,
+    detail: str,
+    *,
+    exit_code: int,
+    session: str,
+    error: Failure | None,
+) -> Result:
+    usage = Tokens(**asdict(spent.usage), total_tokens=spent.usage.total_tokens)
+    return Result(
+        output=output,
+        stop_reason=stop_reason,
+        detail=detail,
+        exit_code=exit_code,
+        session=session,
+        model=spent.model,
+        steps=spent.steps,
+        usage=usage,
+        cost_usd=spent.cost_usd,
+        duration_seconds=round(spent.duration_seconds, 3),
+        error=error,
+    )

@@ -16,7 +16,6 @@ from glm_agent.cli.formats import Format
 from glm_agent.cli.options import RunOptions, forget, remember
 from glm_agent.errors import AgentError
 from glm_agent.messages import ApprovalDecision, ApprovalRequested, Event, ModelResponse, TurnResult, TurnStarted, Usage
-from glm_agent.models.catalog import cost_usd
 
 if TYPE_CHECKING:
     from glm_agent.agent import Agent
@@ -45,7 +44,7 @@ class Job:
         self._started = time.monotonic()
         self._model = ""
         self._waiting: list[ApprovalRequested] = []
-        self._spent, self._steps = Usage(), 0
+        self._usage, self._steps = Usage(), 0
         is_alone = self.format == "jsonl" and sys.stdout.isatty()
         answer_is_seen = self.format == "text" and sys.stdout.isatty()
         self.view = View(is_quiet=self.is_quiet or is_alone, shows_answer=not answer_is_seen)
@@ -100,7 +99,7 @@ class Job:
             case ApprovalRequested():
                 self._waiting.append(event)
             case ModelResponse():
-                self._spent += event.usage
+                self._usage += event.usage
                 self._steps += 1
             case _:
                 pass
@@ -109,14 +108,14 @@ class Job:
 
     def _ended(self, result: TurnResult) -> int:
         code = EXIT_CODES[result.stop_reason]
-        cost = cost_usd(self._model, result.usage)
-        self.view.end(result, cost_usd=cost)
+        spent = self._spent(result.usage, result.steps)
+        self.view.end(result, cost_usd=spent.cost_usd)
         if self.is_quiet and code and result.detail:
             say(f"{result.stop_reason}: {result.detail}")
         if self.format == "text":
             formats.write_answer(result)
         else:
-            formats.write_line(formats.result_object(result, exit_code=code, **self._more(cost)))
+            formats.write_event(formats.of_result(result, spent, exit_code=code, session=self.session))
         path = self.options.output_path(self._task)
         if path is not None and result.stop_reason == "end_turn" and not self._write_output(path, result.output):
             return 1
@@ -147,12 +146,8 @@ class Job:
     def _write_failure(self, error: BaseException, code: int) -> None:
         if self.format == "text":
             return
-        more = self._more(cost_usd(self._model, self._spent))
-        formats.write_line(
-            formats.error_object(
-                error, exit_code=code, session=self.session, usage=self._spent, steps=self._steps, **more
-            )
-        )
+        spent = self._spent(self._usage, self._steps)
+        formats.write_event(formats.of_error(error, spent, exit_code=code, session=self.session))
 
     def _forget_if_empty(self) -> bool:
         """Whether anything is stored to go on with; options of a session that never began are deleted."""
@@ -163,8 +158,9 @@ class Job:
             forget(self.journal, self.session)
         return is_kept
 
-    def _more(self, cost: float | None) -> dict[str, Any]:
-        return {"model": self._model, "cost_usd": cost, "duration_seconds": round(time.monotonic() - self._started, 3)}
+    def _spent(self, usage: Usage, steps: int) -> formats.Spent:
+        duration = time.monotonic() - self._started
+        return formats.Spent(model=self._model, steps=steps, usage=usage, duration_seconds=duration)
 
     def _write_output(self, path: Path, output: Any) -> bool:
         """Whether the answer is in its file now; where not, it is still on stdout."""

@@ -1,0 +1,53 @@
+"""What is written to stdout, and its published schema."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from glm_agent.cli.formats import line_schema
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "events.schema.json"
+DIRECTIVE = ("--model", "simulate:directive", "--tools", "./tools.py")
+
+
+def test_the_published_schema_is_the_one_in_use():
+    assert json.loads(SCHEMA.read_text(encoding="utf-8")) == line_schema()
+
+
+def test_every_line_fits_the_schema(cli: Any):
+    (cli.folder / "s.yaml").write_text(
+        "version: 1\nsteps:\n"
+        "  - {think: Hm., say: So., calls: [{add: {a: 1, b: 2}}, nosuch, note: {text: x}], fault: {cut_after: 2}}\n"
+        "  - {say: Done.}\n"
+    )
+    options = ("--model", "simulate:s.yaml", "--tools", "./tools.py", "--ask", "note", "--session", "s1")
+    asked = cli("run", "go", *options, "--format", "jsonl", "-q")
+    done = cli("run", "--resume", "s1", "--approve", "all", "--format", "jsonl", "-q")
+    lines = [json.loads(line) for line in (asked.stdout + done.stdout).splitlines()]
+    validator = jsonschema.Draft202012Validator(line_schema())
+    for line in lines:
+        validator.validate(line)
+    kinds = {line["kind"] for line in lines}
+    assert {"retrying", "approval_requested", "approval_decision", "turn_stopped", "tool_finished", "result"} <= kinds
+    assert [line["exit_code"] for line in lines if line["kind"] == "result"] == [5, 0]
+
+
+def test_half_a_character_does_not_break_the_output(cli: Any):
+    (cli.folder / "halves.py").write_text(
+        'from glm_agent import tool\n\n@tool\ndef half() -> str:\n    """Half."""\n    return "a\\ud83d"\n'
+    )
+    for form in ("text", "jsonl"):
+        done = cli("run", "call half {}", "-m", "simulate:directive", "--tools", "./halves.py", "--format", form)
+        assert done.returncode == 0
+        assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_traceback(cli: Any):
+    process = cli.start("run", "call hang {}", *DIRECTIVE, "--timeout", "1", "--format", "jsonl")
+    process.stdout.close()
+    assert "Traceback" not in process.stderr.read()
+    process.wait()
