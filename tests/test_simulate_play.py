@@ -285,6 +285,20 @@ turns:
     assert talk.player.unused_steps() == ["turn 1 'greeting', step 2.2 'last'"]
 
 
+def test_steps_that_an_earlier_process_gave_are_used_too() -> None:
+    scenario = """
+turns:
+  - {when: {user: one}, steps: [{say: a, name: first}]}
+  - {when: {user: two}, steps: [{say: b}]}
+"""
+    earlier = play(scenario)
+    earlier.say("one")
+    later = play(scenario)
+    later.messages = earlier.messages
+    later.say("two")
+    assert later.player.unused_steps() == []
+
+
 # -- python files ---------------------------------------------------------------------------------------------
 
 SCRIPT = """

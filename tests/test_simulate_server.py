@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -678,6 +679,21 @@ def test_a_process_with_an_embedded_simulator_ends_by_itself() -> None:
     )
     assert done.stdout.startswith("http://127.0.0.1:")
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("prompts", "left"), [(["one"], "turn 2, step 1"), (["one", "two"], ""), ([], "")])
+def test_a_process_says_at_its_end_which_steps_nobody_asked_for(tmp_path: Path, prompts: list[str], left: str) -> None:
+    scenario = tmp_path / "talk.yaml"
+    turns = ("{when: {user: one}, steps: [{say: a}]}", "{when: {user: two}, steps: [{say: b}]}")
+    scenario.write_text(f"version: 1\nturns: [{', '.join(turns)}]\n")
+    code = f"""
+from glm_agent import Agent
+agent = Agent("simulate:{scenario}")
+print(*[agent.run_sync(prompt).output for prompt in {prompts}])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["a", "b"][: len(prompts)]
+    assert done.stderr == (f"scenario '{scenario}': nobody asked for {left}\n" if left else "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

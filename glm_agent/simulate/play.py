@@ -43,6 +43,7 @@ class ScenarioPlayer:
         walk = Walk(self.scenario, request)
         try:
             walk.to_the_end()
+            self._used.update(map(id, walk.taken))
             step, names = walk.asked()
             return self._say(step, names)
         except Lost as lost:

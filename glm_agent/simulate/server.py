@@ -64,6 +64,8 @@ class SimulatorServer:
         port: int = 0,
     ) -> None:
         self._player = player_of(scenario)
+        self.name = str(scenario) if isinstance(scenario, str | Path) else self._player.settings.name
+        """What is simulated, for people: the file or the built-in name."""
         self._service = Service(self._player)
         self._host = host
         self._port = port

@@ -39,6 +39,8 @@ class Walk:
         self._match: re.Match[str] | None = None
         self._step = 0
         self._coming = 1
+        self.taken: list[Step] = []
+        """The steps that the answers of the conversation were, whichever process gave them."""
 
     def to_the_end(self) -> None:
         messages = self._request.messages
@@ -117,6 +119,7 @@ class Walk:
             raise Lost(f"a condition cannot be decided: {fault}") from None
         if taken is not None:
             self._step += 1
+            self.taken.append(taken[0])
         return taken
 
     def _walk(self, steps: list[Step]) -> _Path:
