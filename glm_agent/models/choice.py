@@ -38,8 +38,12 @@ class ChoiceModel:
     def name(self) -> str:
         return self._model.name
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """See ``Model.stream``."""
+        is_free = request.settings.tool_choice in (None, "auto")
+        return self._model.stream(request) if is_free else self._see_to(request)
+
+    async def _see_to(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         choice = request.settings.tool_choice
         if choice == "none":
             request = replace(request, tools=(), settings=replace(request.settings, hosted_tools=()))

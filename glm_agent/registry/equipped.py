@@ -28,18 +28,18 @@ class EquippedTools:
         return (*specs, *(spec for spec in await self._own.specs() if specs and spec.name not in taken))
 
     async def permit(self, call: ToolCall, context: ToolContext) -> ToolResult | ApprovalRequested | TurnStopped | None:
-        return None if await self._is_own(call, context) else await self._tools.permit(call, context)
+        return None if await self._is_own(call) else await self._tools.permit(call, context)
 
     async def call(self, call: ToolCall, context: ToolContext) -> ToolResult | ApprovalRequested | TurnStopped:
-        if await self._is_own(call, context):
+        if await self._is_own(call):
             return await self._own.call(call, context)
         context.asker = self._asker
         if self._results is not None:
             context.keep = partial(self._results.keep, key=context.idempotency_key)
         return await self._tools.call(call, context)
 
-    async def _is_own(self, call: ToolCall, context: ToolContext) -> bool:
+    async def _is_own(self, call: ToolCall) -> bool:
         """Whether the call is for the tool beside the others, which may have one of the same name."""
-        if await self._own.permit(call, context) is not None:
+        if not self._own.knows(call):
             return False
         return all(spec.name != call.name for spec in await self._tools.specs())

@@ -76,6 +76,10 @@ class ToolRegistry:
         """The tool of this name."""
         return self._tools.get(name)
 
+    def knows(self, call: ToolCall) -> bool:
+        """Whether the call means a tool that is here."""
+        return self._find(call) is not None
+
     @property
     def hung(self) -> tuple[str, ...]:
         """Names of tools of which a call that was given up still runs in a thread."""
@@ -89,7 +93,7 @@ class ToolRegistry:
 
     async def permit(self, call: ToolCall, context: ToolContext) -> ToolResult | None:  # noqa: ARG002
         """Only a call of a tool that does not exist is turned away: nothing of it needs to be on record."""
-        return None if self._find(call) else self._not_found(call)
+        return None if self.knows(call) else self._not_found(call)
 
     async def call(self, call: ToolCall, context: ToolContext) -> ToolResult:
         """Run one call. Raises nothing but cancellation and ``KeyboardInterrupt``."""

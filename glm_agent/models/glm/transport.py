@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from time import monotonic
 from typing import TypeAlias
 
@@ -93,7 +93,5 @@ class _Body(httpx2.AsyncByteStream):
     def __init__(self, connection: Connection, timeouts: Timeouts) -> None:
         self._connection, self._timeouts = connection, timeouts
 
-    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
-        async with aclosing(self._connection.body(self._timeouts)) as pieces:
-            async for piece in pieces:
-                yield piece
+    def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        return self._connection.body(self._timeouts)
