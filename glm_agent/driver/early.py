@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeAlias
 
 from anyio import TaskHandle, get_cancelled_exc_class
@@ -80,3 +80,9 @@ class EarlyCall:
             raise self._error
         if self._fact is not None and self._keep is not None:
             await self._keep(self._fact)
+
+
+async def finish(calls: Iterable[EarlyCall]) -> None:
+    """Wait until the answers of all are kept; each is as soon as it is there."""
+    for call in sorted(calls, key=EarlyCall.is_running):  # those that wait keep theirs themselves
+        await call.finish()

@@ -17,7 +17,7 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 
-from glm_agent.driver.early import EarlyCall, EarlyCalls
+from glm_agent.driver.early import EarlyCall, EarlyCalls, finish
 from glm_agent.driver.groups import unwrapped
 from glm_agent.driver.observers import Observer, tell
 from glm_agent.driver.steps import InlineSteps, Intent, Slot, Steps
@@ -170,13 +170,13 @@ class Driver:
                 early.append(running)
         if len(late) == 1 and not early:
             await late[0]()  # without the cost of a task
-            return
-        async with unwrapped(anyio.create_task_group()) as tasks:
-            for call_late in late:
-                tasks.start_soon(call_late)
-            # What has its answer first: the others keep theirs themselves as soon as they have it.
-            for running in sorted(early, key=EarlyCall.is_running):
-                await running.finish()
+        elif late:
+            async with unwrapped(anyio.create_task_group()) as tasks:
+                for call_late in late:
+                    tasks.start_soon(call_late)
+                await finish(early)
+        else:
+            await finish(early)
 
     async def _call(self, call: ToolCall, intent_slot: Slot, result_slot: Slot) -> None:
         key, decision = self._key(call), approval(self.turn, call.id)

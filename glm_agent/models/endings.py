@@ -127,7 +127,8 @@ class EndingsModel:
     async def _fitting(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """The answer to a history that is made shorter, once, where it does not fit."""
         whole = len(request.messages)
-        request = replace(request, messages=(*self._instead, *request.messages[self._cut :]))
+        if self._cut:
+            request = replace(request, messages=(*self._instead, *request.messages[self._cut :]))
         try:
             async with aclosing(self._model.stream(request)) as events:
                 async for event in events:
