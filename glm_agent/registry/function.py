@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, suppress
 from functools import partial, update_wrapper
@@ -13,6 +14,7 @@ import anyio
 
 from glm_agent.errors import ConfigurationError, ToolError
 from glm_agent.messages import Effect, ToolCall, ToolResult, ToolSpec
+from glm_agent.registry.isolated import home_of, run_isolated
 from glm_agent.registry.output import raw_text, shorten, to_result
 from glm_agent.registry.seams import Tool, ToolContext
 from glm_agent.registry.threads import Threads
@@ -48,6 +50,7 @@ class FunctionTool(Tool, Generic[P, R]):
         max_output_tokens: int = 25_000,
         needs_approval: bool = False,
         retries: int = 0,
+        isolated: bool = False,
         reconcile: Callable[..., Any] | None = None,
     ) -> None:
         update_wrapper(self, function)
@@ -74,6 +77,7 @@ class FunctionTool(Tool, Generic[P, R]):
         self._reconcile = reconcile
         self._threads = Threads()
         self._is_instant = _is_instant(function)
+        self._home = home_of(function) if isolated else None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
@@ -101,6 +105,11 @@ class FunctionTool(Tool, Generic[P, R]):
                 await anyio.sleep(_RETRY_SECONDS * 2**attempt)
         return await self._attempt(arguments, call, context)
 
+    async def run_here(self, call: ToolCall, context: ToolContext) -> ToolResult:
+        """The whole result from this very process, also of an isolated tool: its own process calls this."""
+        value = await self._call(self._arguments(call), context)
+        return to_result(value, call, max_tokens=sys.maxsize)
+
     async def reconcile(self, call: ToolCall, context: ToolContext) -> ToolResult | None:
         """Ask the ``reconcile`` hook, where there is one, with the call's arguments."""
         hook = self._reconcile
@@ -114,11 +123,16 @@ class FunctionTool(Tool, Generic[P, R]):
         return parse_arguments(call.arguments, self.schema.validator, can_repair=self.spec.effect == "read")
 
     async def _attempt(self, arguments: dict[str, Any], call: ToolCall, context: ToolContext) -> ToolResult:
+        if self._home is not None:
+            return await run_isolated(self._home, call, context, needs_context=bool(self.schema.injected))
+        value = await self._call(arguments, context)
+        return to_result(value, call, max_tokens=self.max_output_tokens, keep=context.keep)
+
+    async def _call(self, arguments: dict[str, Any], context: ToolContext) -> Any:
         named = arguments | dict.fromkeys(self.schema.injected, context)
         ordered = [named.pop(name) for name in self.schema.positional if name in named]
         function = cast("Callable[..., Any]", self.function)
-        value = await self._value(partial(function, *ordered, **named), context, is_instant=self._is_instant)
-        return to_result(value, call, max_tokens=self.max_output_tokens, keep=context.keep)
+        return await self._value(partial(function, *ordered, **named), context, is_instant=self._is_instant)
 
     async def _value(self, function: Callable[[], Any], context: ToolContext, *, is_instant: bool) -> Any:
         """What the function makes, whichever kind of function it is."""
@@ -216,6 +230,8 @@ class ToolOptions(TypedDict, total=False):
     """25,000 where nothing is said."""
     needs_approval: bool
     """A person has to agree to every call, unless a rule allows the tool."""
+    isolated: bool
+    """Run each call in a process of its own, which is ended with all it started when the call ends in any way."""
     retries: int
     """How often a failed call is repeated at once; not for effect ``write``."""
     reconcile: Callable[..., Any] | None
