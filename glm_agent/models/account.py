@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import warnings
 from collections.abc import Callable
 
 from glm_agent.errors import ConfigurationError
@@ -60,6 +61,7 @@ class Bearer:
 
     def _signed(self, now: float) -> str:
         import jwt  # 30 ms, and few sign
+        from jwt.warnings import InsecureKeyLengthWarning
 
         # Both times are in milliseconds, against the standard: so the service reads them.
         claims = {
@@ -67,7 +69,10 @@ class Bearer:
             "exp": round((now + TOKEN_SECONDS) * 1000),
             "timestamp": round(now * 1000),
         }
-        return jwt.encode(claims, self._secret, algorithm="HS256", headers={"alg": "HS256", "sign_type": "SIGN"})
+        with warnings.catch_warnings():
+            # The service gives out secrets of 16 characters, and nothing here can make them longer.
+            warnings.simplefilter("ignore", InsecureKeyLengthWarning)
+            return jwt.encode(claims, self._secret, algorithm="HS256", headers={"sign_type": "SIGN"})
 
 
 def account_name(*, key: str, model: str, base_url: str) -> str:

@@ -23,6 +23,7 @@ from glm_agent.simulate.answer import Answer, NoAnswer, Player, fitted, is_think
 from glm_agent.simulate.conversation import Conversation
 from glm_agent.simulate.encode import Reply, to_bytes
 from glm_agent.simulate.encode import body as body_of
+from glm_agent.simulate.endpoints import Endpoints
 from glm_agent.simulate.faults import End, Response, chosen, drawn, instead, refusal, streamed, whole
 from glm_agent.simulate.json_values import JsonObject, object_in
 from glm_agent.simulate.scenario_faults import Fault
@@ -49,6 +50,7 @@ class Service:
         self._request_ids: OrderedDict[str, int] = OrderedDict()
         self._attempts: OrderedDict[str, int] = OrderedDict()
         self._running = 0
+        self._endpoints = Endpoints(self)
 
     @property
     def requests(self) -> list[JsonObject]:
@@ -58,7 +60,8 @@ class Service:
     def app(self) -> Starlette:
         chats = [Route(f"{prefix}/chat/completions", self.chat, methods=["POST"]) for prefix in PREFIXES]
         lists = [Route(f"{prefix}/models", self.models, methods=["GET"]) for prefix in PREFIXES]
-        return Starlette(routes=[*chats, *lists], exception_handlers={404: _nowhere, 405: _nowhere})
+        others = [route for prefix in PREFIXES for route in self._endpoints.routes(prefix)]
+        return Starlette(routes=[*chats, *lists, *others], exception_handlers={404: _nowhere, 405: _nowhere})
 
     async def models(self, request: Request) -> PlainResponse:
         try:
@@ -97,6 +100,16 @@ class Service:
 
     def ended(self) -> None:
         self._running -= 1
+
+    def complete(self, body: JsonObject, key: str, *, is_coding: bool = False) -> JsonObject:
+        """The body of an answer that is not streamed, without faults; raises ``Refused``."""
+        check(body, is_coding=is_coding)
+        self._first_time(key, body.get("request_id"))
+        self._keep(json.dumps(body).encode())
+        try:
+            return body_of(self._reply(body, key, is_coding=is_coding))
+        except NoAnswer as none:
+            raise Refused(400, "simulator", str(none)) from None
 
     def _respond(self, request: Request, raw: bytes) -> Response:
         """What comes of an accepted request; raises ``Refused`` or ``NoAnswer``."""

@@ -16,7 +16,7 @@ FUNCTION_KEYS = frozenset({"name", "description", "parameters", "strict"})
 """``strict`` is in no schema; recorded as accepted (z.ai, 2026-03)."""
 SCHEMA_TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
 
-_ENGINES = (
+ENGINES = (
     "search_std",
     "search_pro",
     "search_pro_sogou",
@@ -110,7 +110,7 @@ def _hosted(asked: Asked) -> Iterator[str]:
     for at, tool in enumerate(_tools(asked)):
         kind = tool["type"]
         options = tool[kind]
-        if kind == "web_search" and options.get("search_engine", "search_std") not in _ENGINES:
+        if kind == "web_search" and options.get("search_engine", "search_std") not in ENGINES:
             yield f"tools[{at}].web_search.search_engine is illegal: {options['search_engine']!r}"
         if kind == "retrieval" and not options.get("knowledge_id"):
             yield f"tools[{at}].retrieval.knowledge_id was not received"

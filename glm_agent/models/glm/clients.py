@@ -13,7 +13,7 @@ import httpx2
 from glm_agent.errors import ConfigurationError
 from glm_agent.models.glm.transport import PooledClient
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Client(Protocol):
@@ -55,7 +55,7 @@ class Clients:
 
 def _make(host: str, timeout: httpx2.Timeout) -> Client:
     # A proxy cannot reach this machine's own loopback: the simulator and local servers are asked directly.
-    if host not in _LOOPBACK and getproxies().keys() & {"http", "https", "all"}:
+    if host not in LOOPBACK and getproxies().keys() & {"http", "https", "all"}:
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
         return httpx2.AsyncClient(timeout=timeout, limits=limits, verify=_certificates())
     return PooledClient(certificates=_certificates, timeout=timeout)
