@@ -102,7 +102,7 @@ def receive(turn: Turn, fact: Fact) -> Turn:
         case ToolResult():
             return _deliver(_resolve(turn, fact))
         case ApprovalRequested():
-            _open_call(turn, fact.call_id)
+            _check_open(turn, fact.call_id)
             return replace(turn, requested=(*_without(turn.requested, fact.call_id), fact))
         case ApprovalDecision():
             return _decide(turn, fact)
@@ -183,22 +183,19 @@ def _respond(turn: Turn, response: ModelResponse) -> Turn:
         # Some models call tools although none are offered any more; and the calls of an answer that was
         # cut may be cut themselves. Neither runs, so neither may stay in the history without a result.
         response = replace(response, tool_calls=())
-    return _deliver(
-        replace(
-            turn,
-            messages=(*turn.messages, response),
-            step=turn.step + 1,
-            usage=turn.usage + response.usage,
-            # Some providers use the same call ids in every response: approvals end with the step.
-            requested=(),
-            approved=(),
-        )
+    return replace(
+        turn,
+        messages=(*turn.messages, response),
+        step=turn.step + 1,
+        usage=turn.usage + response.usage,
+        # Some providers use the same call ids in every response: approvals end with the step.
+        approved=(),
     )
 
 
 def _resolve(turn: Turn, result: ToolResult) -> Turn:
     """The turn with the result in the place of its call: history must not depend on which tool was faster."""
-    _open_call(turn, result.call_id)
+    _check_open(turn, result.call_id)
     at = len(turn.messages)
     while isinstance(turn.messages[at - 1], ToolResult):
         at -= 1
@@ -238,11 +235,9 @@ def _deliver(turn: Turn) -> Turn:
     return replace(turn, messages=(*turn.messages, *turn.queued), queued=())
 
 
-def _open_call(turn: Turn, call_id: str) -> ToolCall:
-    for call in open_calls(turn.messages):
-        if call.id == call_id:
-            return call
-    raise TurnError(f"a fact came for call {call_id!r}, which is not pending")
+def _check_open(turn: Turn, call_id: str) -> None:
+    if all(call.id != call_id for call in open_calls(turn.messages)):
+        raise TurnError(f"a fact came for call {call_id!r}, which is not pending")
 
 
 def _without(requests: tuple[ApprovalRequested, ...], call_id: str) -> tuple[ApprovalRequested, ...]:

@@ -174,7 +174,7 @@ def test_a_call_that_waits_for_a_person_is_pending_as_its_request() -> None:
 
 
 def test_a_turn_in_which_nothing_was_said_says_so() -> None:
-    with pytest.raises(TurnError, match="begins with a user message"):
+    with pytest.raises(TurnError, match=r"^nothing was said yet: a turn begins with a user message$"):
         pending(Turn(started=STARTED))
 
 
@@ -264,6 +264,7 @@ def test_the_line_break_before_an_answer_is_kept_in_the_history_and_not_shown() 
     end = result(said(ModelResponse(text="\n\n  yes\n")))
     assert end.output == "  yes\n"
     assert end.messages[-1] == ModelResponse(text="\n\n  yes\n")
+    assert result(said(ModelResponse(text="\n?"))).output == "?"
 
 
 def test_the_result_says_what_was_said_in_which_session_and_for_how_much() -> None:
@@ -318,7 +319,7 @@ def test_results_of_an_earlier_step_stay_where_they_are() -> None:
     ids=["no call", "another call", "answered call", "all answered"],
 )
 def test_a_fact_for_a_call_that_is_not_open_is_an_error(fact: Fact, facts: list[Fact]) -> None:
-    with pytest.raises(TurnError, match="a fact came for call 'b', which is not pending"):
+    with pytest.raises(TurnError, match=r"^a fact came for call 'b', which is not pending$"):
         receive(said(*facts), fact)
 
 
@@ -326,13 +327,14 @@ def test_a_fact_for_a_call_that_is_not_open_is_an_error(fact: Fact, facts: list[
     ("facts", "what"),
     [
         ([asking("read")], "ToolCall"),
+        ([asking("read", "read")], "ToolCall"),
         ([asking("read"), ApprovalRequested(call_id="a", name="read", arguments="")], "ApprovalRequested"),
         ([DONE], "TurnResult"),
         ([TurnStopped(stop_reason="loop")], "TurnResult"),
     ],
 )
 def test_a_response_that_nobody_asked_for_is_an_error(facts: list[Fact], what: str) -> None:
-    with pytest.raises(TurnError, match=f"a model response came, but {what} is pending"):
+    with pytest.raises(TurnError, match=f"^a model response came, but {what} is pending$"):
         receive(said(*facts), DONE)
 
 
@@ -352,6 +354,13 @@ def test_an_approved_call_runs_and_its_decision_is_at_hand() -> None:
     assert pending(turn) == (asking("write").tool_calls[0], request("b"))
     assert approval(turn, "a") == yes(arguments='{"x": 1}')
     assert approval(turn, "b") is None
+
+
+def test_each_call_has_its_own_decision() -> None:
+    turn = said(asking("write", "read"), request("a"), request("b", "read"), yes("b", scope="session"), yes("a"))
+    assert turn.granted == {"read"}
+    assert (approval(turn, "a"), approval(turn, "b")) == (yes("a"), yes("b", scope="session"))
+    assert pending(turn) == asking("write", "read").tool_calls
 
 
 def test_the_latest_decision_on_a_call_holds() -> None:
@@ -374,7 +383,7 @@ def test_a_denied_call_is_an_error_that_the_model_reads(reason: str, said_: str)
 
 def test_a_decision_that_nobody_waits_for_is_an_error() -> None:
     for facts in ([asking("write")], [asking("write"), request(), yes()], [asking("write"), request("a"), done("a")]):
-        with pytest.raises(TurnError, match="a decision came for call 'a', which waits for none"):
+        with pytest.raises(TurnError, match=r"^a decision came for call 'a', which waits for none$"):
             receive(said(*facts), yes())
 
 
@@ -467,15 +476,15 @@ def test_the_same_turn_goes_on_under_new_terms() -> None:
 
 def test_the_next_turn_does_not_begin_while_a_call_is_open() -> None:
     turn = said(asking("read", "write"), done("a"))
-    with pytest.raises(TurnError, match="turn 2 cannot begin: call 'b' is open"):
+    with pytest.raises(TurnError, match=r"^turn 2 cannot begin: call 'b' is open$"):
         receive(turn, replace(STARTED, turn=2))
     assert receive(turn, STARTED).messages == turn.messages
 
 
 def test_facts_that_do_not_begin_a_turn_make_none() -> None:
-    with pytest.raises(TurnError, match="the first fact of a turn is turn_started, not user_message"):
+    with pytest.raises(TurnError, match=r"^the first fact of a turn is turn_started, not user_message$"):
         rebuild([HELLO])
-    with pytest.raises(TurnError, match="no facts: a turn begins with turn_started"):
+    with pytest.raises(TurnError, match=r"^no facts: a turn begins with turn_started$"):
         rebuild([])
 
 

@@ -151,7 +151,7 @@ def _places(node: ast.AST, place: str) -> Iterator[tuple[str, ast.AST, Callable[
         if name in ("annotation", "returns", "decorator_list", "type_params", "pattern", "type_comment"):
             continue
         for child, put in _children(node, name, value):
-            if isinstance(child, ast.Import | ast.ImportFrom) or _is_text(child) or _is_type(child):
+            if isinstance(child, ast.Import | ast.ImportFrom) or _is_text(child) or _is_type(child, parent=node):
                 continue
             inside = f"{place}.{child.name}".lstrip(".") if isinstance(child, ast.FunctionDef | ast.ClassDef) else place
             yield inside, child, put
@@ -172,11 +172,18 @@ def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _is_type(node: ast.AST) -> bool:
-    """A word for type checkers only: ``Literal[…]``, ``set[str]``, an alias."""
-    if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-        return _is_type(node.value) or (isinstance(node, ast.AnnAssign) and "TypeAlias" in ast.unparse(node.annotation))
-    return isinstance(node, ast.Subscript) and ast.unparse(node.value) in ("Literal", "set", "dict", "list", "tuple")
+def _is_type(node: ast.AST, *, parent: ast.AST) -> bool:
+    """A word for type checkers only: ``Literal[…]``, ``set[str]``, an alias, the first argument of ``cast``."""
+    match node, parent:
+        case ast.AnnAssign(annotation=ast.Name(id="TypeAlias")), _:
+            return True
+        case ast.Assign(value=ast.Subscript() as value), _:
+            return _is_type(value, parent=node)
+        case ast.Subscript(value=ast.Name(id="Literal" | "set" | "dict" | "list" | "tuple")), _:
+            return True
+        case _, ast.Call(func=ast.Name(id="cast"), args=[first, *_]):
+            return node is first
+    return False
 
 
 def _short(node: ast.AST | None) -> str:
