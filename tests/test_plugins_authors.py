@@ -56,6 +56,11 @@ def test_a_new_plugin_passes_its_tests_and_the_critic_and_runs(package: Path) ->
     answer = cli("run", task, "--tools", "acme-stock", "--model", "simulate:directive", cwd=package, path=package)
     assert answer.returncode == 0, answer.stderr
     assert "hello\nhello" in answer.stdout
+    # Also where a folder of this name lies: that of the package itself.
+    beside = cli(
+        "run", task, "--tools", "acme-stock", "--model", "simulate:directive", cwd=package.parent, path=package
+    )
+    assert (beside.returncode, beside.stdout) == (0, answer.stdout)
 
 
 def test_the_new_project_file_says_what_the_package_is(tmp_path: Path) -> None:

@@ -133,8 +133,17 @@ def override(kept: RunOptions, given: RunOptions) -> RunOptions:
 
 def absolute(name: str) -> str:
     """A name of tools or servers; a path becomes absolute, so that it holds in any working directory."""
-    is_path = name.startswith(("./", "../", "~/")) or (" " not in name and "://" not in name and Path(name).exists())
-    return str(Path(name).expanduser().absolute()) if is_path else name
+    if name.startswith(("./", "../", "~/")):
+        return str(Path(name).expanduser().absolute())
+    is_path = " " not in name and "://" not in name and Path(name).exists() and not _is_plugin(name)
+    return str(Path(name).absolute()) if is_path else name
+
+
+def _is_plugin(name: str) -> bool:
+    """Whether a plugin of this name is installed: it wins over a folder that is called like it."""
+    from glm_agent.plugins.installed import entry_point
+
+    return entry_point(name, "tools") is not None
 
 
 def parameters(given: list[str]) -> dict[str, str]:

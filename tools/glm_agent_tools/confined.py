@@ -154,6 +154,7 @@ def _confine(order: dict[str, Any]) -> dict[str, str]:
     lacking = dict[str, str]()
     if order["confine_files"]:
         try:
+            kernel.drop_capabilities()
             kernel.restrict_files(read=order["read"], write=order["write"])
         except (kernel.NotOffered, OSError) as error:
             lacking["files"] = str(error)

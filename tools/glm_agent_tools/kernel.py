@@ -15,6 +15,7 @@ import platform
 import struct
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
@@ -27,6 +28,11 @@ _ON_FILES: Final = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _NO_NEW_PRIVILEGES, _SET_SECCOMP, _SECCOMP_FILTER = 38, 22, 2
 _SET_SUBREAPER, _SET_DEATH_SIGNAL = 36, 1
+
+_DROP_CAPABILITY, _AMBIENT, _CLEAR_ALL = 24, 47, 4
+_CAPABILITIES: Final = 64
+_ON_OWNERS: Final = frozenset({0, 1, 3, 4})
+"""CHOWN, DAC_OVERRIDE, FOWNER, FSETID: a workspace may belong to somebody else than root."""
 
 _MACHINES: Final = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198), "riscv64": (0xC00000F3, 198)}
 """The machine's name for the kernel's audit, and the number of ``socket(2)`` on it."""
@@ -91,6 +97,19 @@ def forbid_sockets() -> None:
         _prctl(_SET_SECCOMP, _SECCOMP_FILTER, pointer)
     except OSError as error:
         raise NotOffered(f"the kernel refuses a filter: {error.strerror}") from None
+
+
+def drop_capabilities() -> None:
+    """For root: the next program has no other rights than to change files of any owner. For others: nothing changes.
+
+    Root may otherwise read the memory and the environment of any process, past Landlock (since Linux 6.16).
+    """
+    for capability in range(_CAPABILITIES):
+        if capability not in _ON_OWNERS:
+            with suppress(OSError):
+                _prctl(_DROP_CAPABILITY, capability)
+    with suppress(OSError):
+        _prctl(_AMBIENT, _CLEAR_ALL)
 
 
 def adopt_orphans() -> None:
