@@ -56,6 +56,8 @@ class ServerConfig:
     """How to get a token; None takes one that a person has logged in for, if the server asks."""
     sampling_tokens: int = 0
     """How many tokens of the agent's model the server may use; 0 offers it no model."""
+    lock: str = ""
+    """Path of the lock file that says what the server's tools are; it need not exist."""
     origin: str = ""
     """Where this was read, for messages: ``.mcp.json, line 3``."""
 

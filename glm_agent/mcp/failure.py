@@ -111,9 +111,9 @@ def hint(words: Iterable[str]) -> str:
     return ""
 
 
-def shown(config: ServerConfig, text: str) -> str:
+def shown(config: ServerConfig, text: str, *, limit: int = 500) -> str:
     """A server's words without control characters and without what the configuration keeps secret."""
-    text = sanitize.description(text, limit=500)
+    text = sanitize.description(text, limit=limit)
     secrets = [*config.env.values(), *config.headers.values()]
     secrets += [value.split(" ", 1)[-1] for value in config.headers.values()]
     for secret in sorted({value for value in secrets if len(value) >= _SHORTEST_SECRET}, key=len, reverse=True):

@@ -11,7 +11,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from glm_agent.errors import ConfigurationError
 from glm_agent.mcp import entry
 from glm_agent.mcp.config import ServerConfig
 from glm_agent.mcp.lines import Positions, json_positions, plain_json, toml_positions
+from glm_agent.mcp.lock import FILE
 from glm_agent.mcp.values import Context, kind
 from glm_agent.mcp.variables import Variables
 
@@ -55,7 +56,8 @@ def read_file(path: Path, environ: Mapping[str, str], warnings: list[str]) -> tu
         is_bare=path.resolve().parent.name == ".gemini",
         cwd=None if folder == Path.home() else str(folder),
     )
-    return _servers(document, warnings)
+    lock = str(path.parent / FILE)
+    return tuple(replace(config, lock=lock) for config in _servers(document, warnings))
 
 
 def read_mapping(

@@ -113,6 +113,16 @@ class Link:
                 self._tools = await self._list()
         return self._tools
 
+    @property
+    def listed(self) -> tuple[Tool, ...]:
+        """What the server offered when it was last asked."""
+        return self._tools
+
+    async def refreshed(self) -> None:
+        """Ask again for the tools if the server has said that they changed. Raises as ``call`` does."""
+        if self.is_stale:
+            await self.tools()
+
     async def call(
         self, name: str, arguments: dict[str, Any], *, progress: Progress | None, meta: Mapping[str, Any]
     ) -> CallToolResult:

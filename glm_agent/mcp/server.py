@@ -21,8 +21,10 @@ import anyio.lowlevel
 from glm_agent.errors import MCPServerError
 from glm_agent.mcp.callbacks import Callbacks, Progress, log_notice
 from glm_agent.mcp.config import ServerConfig
+from glm_agent.mcp.definition import Definition, Listed
 from glm_agent.mcp.failure import Lost, Refused, ServerDied, SessionLost, sentence, shown
-from glm_agent.mcp.owner import Owner
+from glm_agent.mcp.lock import Locked, changes
+from glm_agent.mcp.owner import Owner, detach
 from glm_agent.messages import Event, Notice
 
 if TYPE_CHECKING:
@@ -32,6 +34,14 @@ if TYPE_CHECKING:
     from glm_agent.mcp.skills import Skill
 
 _T = TypeVar("_T")
+_Tool = TypeVar("_Tool", bound=Listed)
+
+_CHANGES = {
+    "changed": "its tool {name!r} is not what was accepted: it is kept back.",
+    "new": "its tool {name!r} is not in the lock file: it is not offered.",
+    "gone": "its tool {name!r}, which was accepted, is gone.",
+}
+_ACCEPT = "To look at it and accept it: glm-agent mcp lock"
 
 State = Literal["idle", "starting", "ready", "failed", "needs authorization"]
 
@@ -61,10 +71,16 @@ class ServerConnection:
         *,
         on_event: Callable[[Event], None] = log_notice,
         callbacks: Callbacks | None = None,
+        locked: Locked | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
         self.callbacks = callbacks or Callbacks()
+        self.locked = locked
+        """What the server's tools were when they were accepted; None accepts what it offers."""
+        self.quarantined: dict[str, str] = {}
+        """Tools that are not as they were accepted, and what is said to whoever calls them."""
+        self._judged: tuple[Tool, ...] | None = None
         self.state: State = "idle"
         self._on_event = on_event
         self._clock = clock
@@ -79,9 +95,29 @@ class ServerConnection:
         """Start the server, if it is not running. Raises ``MCPServerError``."""
         await self._ready()
 
+    def start_soon(self) -> None:
+        """Start the server in a task of its own; what goes wrong is a notice, and what a call then raises."""
+
+        async def verify() -> None:
+            try:
+                await self.tools()
+            except MCPServerError as error:
+                text = f"it is not there yet: {error}"
+                self._on_event(Notice(text=text, level="warning", source=f"mcp:{self.config.name}"))
+
+        if anyio.lowlevel.current_token() not in self._owners:
+            detach(verify, name=f"mcp {self.config.name} lock")
+
     async def tools(self) -> tuple[Tool, ...]:
         """What the server offers and the configuration allows. Starts it; raises ``MCPServerError``."""
-        return self._allowed(await self._asked(lambda link: link.tools(), "it did not list its tools in time"))
+        tools = await self._asked(lambda link: link.tools(), "it did not list its tools in time")
+        self._judge(tools)
+        known = tools if self.locked is None else tuple(tool for tool in tools if tool.name in self.locked.tools)
+        return self._allowed(known)
+
+    def locked_tools(self) -> tuple[Definition, ...] | None:
+        """The tools that were accepted, known without starting the server; None where nothing was."""
+        return None if self.locked is None else self._allowed(tuple(self.locked.tools.values()))
 
     async def call(
         self,
@@ -105,6 +141,9 @@ class ServerConnection:
             owner, link = await self._ready()
             try:
                 with anyio.fail_after(seconds):
+                    if self.locked is not None:
+                        await link.refreshed()
+                        self._refuse_changed(link, name)
                     result = await link.call(name, arguments, progress=progress, meta=meta or {})
                 self._failures = 0
                 return result
@@ -145,7 +184,27 @@ class ServerConnection:
             await owner.stop()
         self._last_error, self._failures, self._not_before = None, 0, 0.0
 
-    def _allowed(self, tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
+    def _judge(self, tools: tuple[Tool, ...]) -> None:
+        """Keep back what is not as it was accepted, and say so once."""
+        if self.locked is None or tools is self._judged:
+            return
+        self._judged = tools
+        before, self.quarantined = self.quarantined, {}
+        for change in changes(self.locked, tools):
+            said = _CHANGES[change.kind].format(name=change.name)
+            if change.kind != "new":
+                self.quarantined[change.name] = f"{said}\n{change.diff}".strip()
+            if before.get(change.name) != self.quarantined.get(change.name) or change.name not in before:
+                diff = f"\n{change.diff}" if change.diff else ""
+                self._warn(f"{said} {_ACCEPT}{diff}", limit=4000)
+
+    def _refuse_changed(self, link: Link, name: str) -> None:
+        """Raises ``Refused`` for a tool that is in quarantine."""
+        self._judge(link.listed)
+        if self.locked is not None and (name in self.quarantined or name not in self.locked.tools):
+            raise Refused(f"{self.quarantined.get(name, _CHANGES['new'].format(name=name)).splitlines()[0]} {_ACCEPT}")
+
+    def _allowed(self, tools: tuple[_Tool, ...]) -> tuple[_Tool, ...]:
         """The tools that pass the configuration's globs."""
         allow, deny = self.config.allow or ("*",), self.config.deny
         return tuple(tool for tool in tools if _matches(tool.name, allow) and not _matches(tool.name, deny))
@@ -248,6 +307,6 @@ class ServerConnection:
     def _sentence(self, what: str) -> str:
         return sentence(self.config, shown(self.config, what))
 
-    def _warn(self, said: str) -> None:
-        text = self._sentence(said)
+    def _warn(self, said: str, *, limit: int = 500) -> None:
+        text = sentence(self.config, shown(self.config, said, limit=limit))
         self._on_event(Notice(text=text, level="warning", source=f"mcp:{self.config.name}"))

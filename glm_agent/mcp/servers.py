@@ -13,8 +13,9 @@ from types import TracebackType
 import anyio
 
 from glm_agent.errors import MCPServerError
-from glm_agent.mcp.callbacks import log_notice
+from glm_agent.mcp.callbacks import Callbacks, log_notice
 from glm_agent.mcp.config import ServerConfig
+from glm_agent.mcp.lock import read as read_lock
 from glm_agent.mcp.server import ServerConnection
 from glm_agent.mcp.sources import read_servers
 from glm_agent.mcp.tools import MCPTool, offer
@@ -30,11 +31,21 @@ class MCPServers:
         *,
         warnings: Iterable[str] = (),
         on_event: Callable[[Event], None] = log_notice,
+        callbacks: Callbacks | None = None,
+        use_locks: bool = True,
     ) -> None:
         self._on_event = on_event
+        wanted = [config for config in configs if not config.is_disabled]
+        locks = {path: read_lock(Path(path)) for path in {config.lock for config in wanted if config.lock}}
         self._warnings = tuple(warnings)
         self.connections = tuple(
-            ServerConnection(config, on_event=self._emit) for config in configs if not config.is_disabled
+            ServerConnection(
+                config,
+                on_event=self._emit,
+                callbacks=callbacks,
+                locked=locks.get(config.lock, {}).get(config.name) if use_locks else None,
+            )
+            for config in wanted
         )
 
     @classmethod
@@ -67,7 +78,11 @@ class MCPServers:
 
         async def ask(connection: ServerConnection) -> None:
             try:
-                found[connection] = offer(connection, await connection.tools())
+                locked = connection.locked_tools()
+                if locked is not None:
+                    # Offered as they were accepted; the server starts beside the first model request.
+                    connection.start_soon()
+                found[connection] = offer(connection, await connection.tools() if locked is None else locked)
             except MCPServerError as error:
                 failed[connection] = error
 

@@ -19,6 +19,8 @@ from glm_agent.errors import ConfigurationError
 from glm_agent.mcp import names
 from glm_agent.mcp.config import ServerConfig, check
 from glm_agent.mcp.files import read_file, read_mapping
+from glm_agent.mcp.hosted import hosted_server
+from glm_agent.mcp.lock import FILE
 
 _FORMS = (
     "a file (.mcp.json), a command line ('uvx mcp-server-time'), an address ('https://…/mcp'), "
@@ -46,7 +48,7 @@ def read_servers(
     warnings: list[str] = []
     for source in sources:
         for config in _read(source, environ, base, warnings):
-            _add(found, config, warnings)
+            _add(found, config if config.lock else replace(config, lock=str(base / FILE)), warnings)
     return tuple(found), tuple(warnings)
 
 
@@ -67,6 +69,8 @@ def _read(source: object, environ: Mapping[str, str], base: Path, warnings: list
 def _from_text(text: str, environ: Mapping[str, str], base: Path, warnings: list[str]) -> tuple[ServerConfig, ...]:
     if not text:
         raise ConfigurationError(f"an empty text names no MCP server. Pass {_FORMS}")
+    if (hosted := hosted_server(text, environ)) is not None:
+        return (hosted,)
     if text.startswith(("http://", "https://")):
         return (check(ServerConfig(name=names.from_url(text), transport="http", url=text)),)
     path = base / Path(text).expanduser()
@@ -106,7 +110,7 @@ def _from_object(source: object) -> ServerConfig:
 
 
 def _add(found: list[ServerConfig], config: ServerConfig, warnings: list[str]) -> None:
-    if any(replace(config, origin="") == replace(known, origin="") for known in found):
+    if any(replace(config, origin="", lock="") == replace(known, origin="", lock="") for known in found):
         return
     name = names.unique(config.name, {known.name for known in found})
     if name != config.name and config.origin:

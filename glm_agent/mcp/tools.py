@@ -7,12 +7,14 @@ cannot do harm.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from glm_agent.errors import MCPServerError
 from glm_agent.mcp import names, sanitize
 from glm_agent.mcp.arguments import read_arguments
 from glm_agent.mcp.content import read_content
+from glm_agent.mcp.definition import Listed
 from glm_agent.mcp.failure import Refused, ServerDied, shown
 from glm_agent.mcp.server import ServerConnection, ToolTimeout
 from glm_agent.messages import Effect, ToolCall, ToolResult, ToolSpec
@@ -20,8 +22,7 @@ from glm_agent.registry import Tool, ToolContext
 from glm_agent.schema import glm_schema
 
 if TYPE_CHECKING:
-    from mcp.types import CallToolResult, ToolAnnotations
-    from mcp.types import Tool as ListedTool
+    from mcp.types import CallToolResult
 
 IDEMPOTENCY_KEY = "glm-agent/idempotencyKey"
 """Where in a call's ``_meta`` the key stands that is the same for every attempt of the call."""
@@ -33,7 +34,7 @@ class MCPTool(Tool):
     # The connection bounds a call itself, and the first one may wait for the server to start.
     timeout_seconds: float | None = None
 
-    def __init__(self, server: ServerConnection, listed: ListedTool, *, name: str) -> None:
+    def __init__(self, server: ServerConnection, listed: Listed, *, name: str) -> None:
         self.server = server
         self.listed = listed
         """The definition as the server gave it, its own name included."""
@@ -98,7 +99,7 @@ class MCPTool(Tool):
 
 
 def offer(
-    server: ServerConnection, listed: tuple[ListedTool, ...], *, taken: frozenset[str] = frozenset()
+    server: ServerConnection, listed: Sequence[Listed], *, taken: frozenset[str] = frozenset()
 ) -> tuple[MCPTool, ...]:
     """The server's tools under names that fit the wire and that nobody else has."""
     used = set(taken)
@@ -113,7 +114,7 @@ def offer(
     return tuple(tools)
 
 
-def _spec(server: ServerConnection, listed: ListedTool, name: str) -> ToolSpec:
+def _spec(server: ServerConnection, listed: Listed, name: str) -> ToolSpec:
     config, hints = server.config, listed.annotations
     title = listed.title or (hints.title if hints else None) or ""
     return ToolSpec(
@@ -126,7 +127,7 @@ def _spec(server: ServerConnection, listed: ListedTool, name: str) -> ToolSpec:
     )
 
 
-def _effect(hints: ToolAnnotations | None) -> Effect:
+def _effect(hints: Any) -> Effect:
     if hints is not None and hints.read_only_hint:
         return "read"
     return "idempotent" if hints is not None and hints.idempotent_hint else "write"
