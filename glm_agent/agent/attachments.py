@@ -9,9 +9,10 @@ from pathlib import Path
 
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import AudioPart, FilePart, ImagePart, Part, VideoPart
+from glm_agent.wire.attachments import AUDIO_LIMIT, IMAGE_LIMIT
 
-Attachment = Part | str | Path
-"""A part, an ``https:`` or ``data:`` address, or the path of a local image or sound."""
+Attachment = Part | str | Path | bytes
+"""A part, an ``https:`` or ``data:`` address, the path of a local image or sound, or the bytes of one."""
 
 _REMOTE = ("http://", "https://", "data:")
 
@@ -24,7 +25,11 @@ def parts(attachments: Iterable[Attachment]) -> tuple[Part, ...]:
 def _part(attachment: Attachment) -> Part:
     if isinstance(attachment, ImagePart | VideoPart | FilePart | AudioPart):
         return attachment
+    if isinstance(attachment, bytes):
+        return _bytes_part(attachment)
     text = str(attachment)
+    if text.startswith("data:image/"):
+        return ImagePart(url=text)
     kind = (mimetypes.guess_type(text.partition("?")[0])[0] or "").partition("/")[0]
     if text.startswith(_REMOTE):
         of_kind: dict[str, type[ImagePart | VideoPart]] = {"image": ImagePart, "video": VideoPart}
@@ -39,9 +44,30 @@ def _local_part(path: Path, kind: str) -> Part:
             " give a video or a document as an https: address"
         )
     try:
-        data = base64.b64encode(path.read_bytes()).decode()
+        size = path.stat().st_size
+        most = IMAGE_LIMIT if kind == "image" else AUDIO_LIMIT
+        if size > most:
+            raise ConfigurationError(f"the attachment {str(path)!r} has {size:,} bytes: GLM takes at most {most:,}")
+        data = path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"the attachment {str(path)!r} cannot be read: {error.strerror}") from error
     if kind == "audio":
-        return AudioPart(data=data, format=path.suffix.lstrip(".").lower())
-    return ImagePart(url=f"data:{mimetypes.guess_type(path)[0]};base64,{data}")
+        return AudioPart(data=base64.b64encode(data).decode(), format=path.suffix.lstrip(".").lower())
+    return _image(mimetypes.guess_type(path)[0] or "image/png", data)
+
+
+def _bytes_part(data: bytes) -> Part:
+    """The part that bytes are, told by how they begin."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return _image("image/png", data)
+    if data.startswith(b"\xff\xd8\xff"):
+        return _image("image/jpeg", data)
+    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
+        return AudioPart(data=base64.b64encode(data).decode(), format="wav")
+    if data.startswith((b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")):
+        return AudioPart(data=base64.b64encode(data).decode(), format="mp3")
+    raise ConfigurationError(f"{len(data):,} bytes were attached that are neither png, jpeg, wav nor mp3: give a part")
+
+
+def _image(kind: str, data: bytes) -> ImagePart:
+    return ImagePart(url=f"data:{kind};base64,{base64.b64encode(data).decode()}")

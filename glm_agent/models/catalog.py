@@ -2,14 +2,14 @@
 
 The table ages; whoever knows better passes ``overrides``. A GLM that is not in it works with safe defaults.
 
-Source: docs.z.ai and docs.bigmodel.cn, January to October 2026 (section "Pricing" for the prices, US dollars
-of the international site).
+Source: docs.z.ai and docs.bigmodel.cn, January to October 2026 (section "Pricing" for the prices).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from glm_agent.messages import Usage
 from glm_agent.wire.capabilities import Capabilities, Modality, Thinking
@@ -18,7 +18,7 @@ from glm_agent.wire.dialects import canonical_name
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Price:
-    """US dollars per million tokens."""
+    """Money per million tokens."""
 
     input: float
     output: float
@@ -38,7 +38,9 @@ class ModelInfo:
     """Bound of one answer where ``max_tokens`` is not sent."""
     capabilities: Capabilities = field(default_factory=Capabilities)
     price: Price | None = None
-    """None: unknown."""
+    """US dollars, at the international site; None: unknown."""
+    price_cny: Price | None = None
+    """Yuan, at the mainland's site; None: unknown."""
     is_known: bool = True
     """Whether the table has it; else these are guesses on the safe side."""
 
@@ -69,6 +71,8 @@ def _model(
     efforts: tuple[str, ...] = (),
     tool_stream: bool = False,
     default_output: int = 65_536,
+    max_images: int = 50,
+    takes_data: bool = True,
 ) -> ModelInfo:
     return ModelInfo(
         name=name,
@@ -76,7 +80,13 @@ def _model(
         default_output_tokens=min(default_output, output),
         price=price,
         capabilities=Capabilities(
-            modalities=reads, thinking=thinking, efforts=efforts, tool_stream=tool_stream, max_output_tokens=output
+            modalities=reads,
+            thinking=thinking,
+            efforts=efforts,
+            tool_stream=tool_stream,
+            max_output_tokens=output,
+            max_images=max_images,
+            takes_data=takes_data,
         ),
     )
 
@@ -98,9 +108,27 @@ def _4_6v(name: str, price: Price) -> ModelInfo:
 
 
 def _plain(
-    name: str, context: int, output: int, price: Price | None = None, reads: frozenset[Modality] = _TEXT
+    name: str,
+    context: int,
+    output: int,
+    price: Price | None = None,
+    reads: frozenset[Modality] = _TEXT,
+    *,
+    default_output: int = 16_384,
+    max_images: int = 50,
+    takes_data: bool = True,
 ) -> ModelInfo:
-    return _model(name, context, output, "none", price, reads=reads, default_output=16_384)
+    return _model(
+        name,
+        context,
+        output,
+        "none",
+        price,
+        reads=reads,
+        default_output=default_output,
+        max_images=max_images,
+        takes_data=takes_data,
+    )
 
 
 MODELS: dict[str, ModelInfo] = {
@@ -135,16 +163,29 @@ MODELS: dict[str, ModelInfo] = {
         _plain("glm-4-air-250414", 128_000, 16_384),
         _model("glm-4.1v-thinking-flash", 64_000, 32_768, "always", _FREE, reads=_VISION),
         _model("glm-4.1v-thinking-flashx", 64_000, 16_384, "always", None, reads=_VISION),
-        _plain("glm-4v-plus-0111", 64_000, 8_192, reads=_VISION),
-        _plain("glm-4v-flash", 64_000, 1_024, _FREE, reads=_PICTURES),
-        _plain("glm-4-voice", 8_000, 4_096, reads=_VOICE),
-        _plain("charglm-4", 8_000, 4_096),
-        _plain("emohaa", 8_000, 4_096),
-        _plain("autoglm-phone", 8_000, 4_096, reads=_PICTURES),
-        _plain("autoglm-phone-multilingual", 8_000, 4_096, reads=_PICTURES),
+        _plain("glm-4v-plus-0111", 64_000, 8_192, reads=_VISION, default_output=1_024, max_images=5),
+        _plain("glm-4v-flash", 64_000, 1_024, _FREE, reads=_PICTURES, max_images=1, takes_data=False),
+        _plain("glm-4-voice", 8_000, 4_096, reads=_VOICE, default_output=1_024),
+        _plain("charglm-4", 8_000, 4_096, default_output=1_024),
+        _plain("emohaa", 8_000, 4_096, default_output=1_024),
+        _plain("autoglm-phone", 8_000, 4_096, reads=_PICTURES, default_output=1_024),
+        _plain("autoglm-phone-multilingual", 8_000, 4_096, reads=_PICTURES, default_output=1_024),
     )
 }
 """Chat models by id."""
+
+_YUAN: dict[str, Price] = {
+    "glm-5.3": _price(8, 2, 28),
+    "glm-5.3-flash": _price(0.8, 0.23, 2.8),
+    "glm-5.3-flashx": _price(2, 0.57, 7),
+    "glm-5.1": _price(6, 1.2, 24),
+    "glm-5": _price(4, None, 18),
+    "glm-5v-turbo": _price(5, 1.2, 22),
+}
+"""Source: docs.bigmodel.cn for the 5.3 family; the others were reported by users (glm-5.1: up to 32K of prompt)."""
+
+MODELS.update({name: replace(MODELS[name], price_cny=price) for name, price in _YUAN.items()})
+MODELS.update({name: replace(info, price_cny=_FREE) for name, info in MODELS.items() if info.price == _FREE})
 
 
 def lookup(name: str, *, overrides: Mapping[str, ModelInfo] | None = None) -> ModelInfo:
@@ -161,13 +202,30 @@ def lookup(name: str, *, overrides: Mapping[str, ModelInfo] | None = None) -> Mo
 
 def cost_usd(model: str, usage: Usage, *, overrides: Mapping[str, ModelInfo] | None = None) -> float | None:
     """What the tokens cost in US dollars; None when the model's price is unknown."""
-    price = lookup(model, overrides=overrides).price
+    return cost(model, usage, overrides=overrides)
+
+
+def cost(
+    model: str,
+    usage: Usage,
+    *,
+    currency: Literal["USD", "CNY"] = "USD",
+    is_batch: bool = False,
+    overrides: Mapping[str, ModelInfo] | None = None,
+) -> float | None:
+    """What the tokens cost at the site that takes this currency; None when the model's price there is unknown.
+
+    Tokens from the provider's cache have their own price, a batch costs half.
+    """
+    info = lookup(model, overrides=overrides)
+    price = info.price if currency == "USD" else info.price_cny
     if price is None:
         return None
     cached = min(usage.cached_tokens, usage.input_tokens)
     fresh = usage.input_tokens - cached
     cached_price = price.input if price.cached is None else price.cached
-    return (fresh * price.input + cached * cached_price + usage.output_tokens * price.output) / 1_000_000
+    whole = (fresh * price.input + cached * cached_price + usage.output_tokens * price.output) / 1_000_000
+    return whole / 2 if is_batch else whole
 
 
 def _stranger(name: str) -> ModelInfo:

@@ -20,6 +20,10 @@ class Capabilities:
     thinking: Thinking = "auto"
     efforts: tuple[str, ...] | None = None
     """Words for ``reasoning_effort``, lowest first; empty: the model has no such field; None: unknown."""
+    max_images: int = 50
+    """Pictures in one message."""
+    takes_data: bool = True
+    """Whether pictures may come as base64, not as addresses alone."""
     tool_stream: bool = True
     """Whether arguments can be streamed in fragments."""
     max_output_tokens: int = 131_072

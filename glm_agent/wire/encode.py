@@ -32,6 +32,7 @@ from glm_agent.messages import (
     UserMessage,
     VideoPart,
 )
+from glm_agent.wire.attachments import fault_of, fault_of_all
 from glm_agent.wire.capabilities import Capabilities, Modality
 from glm_agent.wire.dialects import DIALECTS, Dialect, canonical_name
 from glm_agent.wire.jsontext import as_object, dumps
@@ -188,6 +189,8 @@ class _Writer:
             raise ConfigurationError(
                 f"model '{self._model}' reads files or pictures, not both in one message: send them in two messages"
             )
+        if self._dialect.is_native and (fault := self._fault(message.attachments)):
+            raise ConfigurationError(f"an attachment of the user's message cannot be sent to '{self._model}': {fault}")
         return _user_parts(message.attachments, message.text if message.text.strip() else _SEE_ATTACHMENT)
 
     def _write_response(self, response: ModelResponse) -> bytes:
@@ -211,23 +214,31 @@ class _Writer:
         # A tool's message takes text only (command-code#795): the parts follow in a user message, or are named.
         notes = [
             f"[{part.kind}: see the next user message]"
-            if self._reads(part)
+            if self._takes(part)
             else f"[{part.kind} left out: model '{self._model}' cannot read it]"
             for part in result.attachments
         ]
-        self._has_attachments = self._has_attachments or any(map(self._reads, result.attachments))
+        self._has_attachments = self._has_attachments or any(map(self._takes, result.attachments))
         text = "\n".join([content, *notes]) if content else "\n".join(notes)
         return dumps({"role": "tool", "tool_call_id": result.call_id, "content": text})
 
     def _write_attachments(self, result: ToolResult) -> bytes:
-        readable = [part for part in result.attachments if self._reads(part)]
+        readable = [part for part in result.attachments if self._takes(part)][: self._capabilities.max_images]
         files = [part for part in readable if isinstance(part, FilePart)]
         others = [part for part in readable if not isinstance(part, FilePart)]
         text = f"(from the result of the tool call '{result.call_id}')"
         return b",".join(_user_parts(parts, text) for parts in (files, others) if parts)
 
+    def _fault(self, parts: Sequence[Part]) -> str:
+        faults = (fault_of(part, self._capabilities) for part in parts)
+        return next(filter(None, faults), "") or fault_of_all(parts, self._capabilities)
+
     def _reads(self, part: Part) -> bool:
         return self._capabilities.reads(_MODALITIES[part.kind])
+
+    def _takes(self, part: Part) -> bool:
+        """Whether a part of a tool's result can be sent on."""
+        return self._reads(part) and not (self._dialect.is_native and fault_of(part, self._capabilities))
 
     def _is_own(self, response: ModelResponse) -> bool:
         """Whether this model wrote the response: another one's thinking does it no good."""
