@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import sys
 
+from glm_agent.cli.streams import open_missing
+
 
 def main() -> None:
     """Run the command line of this process."""
+    open_missing()
     if sys.argv[1:] in (["--version"], ["-V"]):
         from glm_agent import __version__
 

@@ -58,13 +58,23 @@ def write_line(values: Mapping[str, Any]) -> None:
 
 
 def write(text: str) -> None:
-    """Text to stdout at once, as UTF-8; half characters out of a cut stream are replaced."""
+    """Text to stdout at once, as UTF-8; half characters out of a cut stream are replaced.
+
+    Raises ``AgentError`` where it cannot be written, on a full disk for example.
+    """
     try:
         sys.stdout.buffer.write(text.encode(errors="replace"))
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read has left, such as ``head``; the work goes on, and what is written goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _to_nowhere()
+    except OSError as error:
+        _to_nowhere()  # else the interpreter tries once more at its end
+        raise AgentError(f"the output cannot be written to stdout: {error.strerror or error}") from error
+
+
+def _to_nowhere() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -45,6 +45,7 @@ class Job:
         self._model = ""
         self._waiting: list[ApprovalRequested] = []
         self._usage, self._steps = Usage(), 0
+        self._unwritten: AgentError | None = None
         is_alone = self.format == "jsonl" and sys.stdout.isatty()
         answer_is_seen = self.format == "text" and sys.stdout.isatty()
         self.view = View(is_quiet=self.is_quiet or is_alone, shows_answer=not answer_is_seen)
@@ -56,12 +57,12 @@ class Job:
             with Foreground(running=self.view.running, last_words=self._say_interrupted) as foreground:
                 agent = self._agent(foreground)
                 result = foreground.play(lambda: self._turn(agent))
+            return self._ended(result)
         except Interrupted as interrupted:
             return self._interrupted(interrupted)
         except AgentError as error:
             self.view.close()
             return self._failed(error)
-        return self._ended(result)
 
     def _agent(self, foreground: Foreground) -> Agent:
         from glm_agent.agent import Agent
@@ -78,7 +79,7 @@ class Job:
             self.prompt = self._task.prompt
         agent = Agent(
             **arguments,
-            observers=[self._note, self.view, *([formats.write_event] if self.format == "jsonl" else [])],
+            observers=[self._note, self.view, *([self._write_event] if self.format == "jsonl" else [])],
             journal=self.journal,
             approve=approve if approvals.is_interactive() else None,
         )
@@ -104,9 +105,17 @@ class Job:
             case _:
                 pass
 
+    def _write_event(self, event: Event) -> None:
+        try:
+            formats.write_event(event)
+        except AgentError as error:
+            self._unwritten = error  # an observer cannot end a turn: it is said when the turn has ended
+
     # -- how it ended
 
     def _ended(self, result: TurnResult) -> int:
+        if self._unwritten is not None:
+            raise self._unwritten
         code = EXIT_CODES[result.stop_reason]
         spent = self._spent(result.usage, result.steps)
         self.view.end(result, cost_usd=spent.cost_usd)

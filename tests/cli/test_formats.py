@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
 
 from glm_agent.cli.formats import line_schema
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "events.schema.json"
+COMMAND = [sys.executable, "-m", "glm_agent.cli"]
 DIRECTIVE = ("--model", "simulate:directive", "--tools", "./tools.py")
 
 
@@ -49,5 +53,40 @@ def test_half_a_character_does_not_break_the_output(cli: Any):
 def test_a_reader_that_goes_away_is_no_traceback(cli: Any):
     process = cli.start("run", "call hang {}", *DIRECTIVE, "--timeout", "1", "--format", "jsonl")
     process.stdout.close()
-    assert "Traceback" not in process.stderr.read()
-    process.wait()
+    with process:
+        assert "Traceback" not in process.stderr.read()
+
+
+def with_streams(cli: Any, redirections: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        "sh",
+        "-c",
+        f'exec "$@" {redirections}',
+        "sh",
+        *COMMAND,
+        "run",
+        "hello",
+        "-m",
+        "simulate:echo",
+        *arguments,
+    ]
+    return subprocess.run(
+        command, cwd=cli.folder, env=cli.environ, capture_output=True, encoding="utf-8", timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("form", ["text", "json", "jsonl"])
+def test_a_full_disk_behind_stdout_is_said_and_the_answer_kept(cli: Any, form: str):
+    done = with_streams(cli, "> /dev/full", "--format", form, "--session", "full")
+    assert done.returncode == 1
+    assert "error: the output cannot be written to stdout: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert cli("run", "--resume", "full", "--format", "text").stdout == "hello\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_process_without_standard_streams_does_its_work(cli: Any, closed: str):
+    done = with_streams(cli, closed, "--session", "service", "--output", "answer.txt")
+    assert (done.returncode, (cli.folder / "answer.txt").read_text()) == (0, "hello\n")
+    assert "Traceback" not in done.stderr
+    assert cli("run", "--resume", "service").stdout == "hello\n"
