@@ -25,6 +25,8 @@ MAX_BYTES: Final = 256 * 2**20
 _MAX_COLUMNS: Final = 1_000
 _MAX_LINE: Final = 16 * 2**20
 _SAMPLE: Final = 200
+_MAX_DIGITS: Final = 40
+"""Of a number: longer ones are not numbers to reckon with, and slow to read."""
 
 Value: TypeAlias = str | int | float | None
 Rows: TypeAlias = Iterator[list[Value]]
@@ -114,7 +116,7 @@ def number(text: str) -> Value:
     digits = plain.lstrip("+-")
     if not digits[:1].isdigit() and digits[:1] != ".":
         return text
-    if len(digits) > 1 and digits[0] == "0" and digits[1].isdigit():
+    if len(digits) > _MAX_DIGITS or (digits[0] == "0" and digits[1:2].isdigit()):
         return text
     try:
         if digits.isascii() and digits.isdigit():
