@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,6 +95,7 @@ class Cli:
     folder: Path
     environ: dict[str, str]
     nursery: Nursery
+    started: list[tuple[subprocess.Popen[str], threading.Timer]] = field(default_factory=list)
 
     def __call__(self, *arguments: str, text: str = "", **environ: str) -> Done:
         streams = {name: self.folder / f".{name}" for name in ("stdin", "stdout", "stderr")}
@@ -123,7 +124,16 @@ class Cli:
         watchdog = threading.Timer(SECONDS, process.kill)
         watchdog.daemon = True
         watchdog.start()
+        self.started.append((process, watchdog))
         return process
+
+    def close(self) -> None:
+        """End what was started and is still there."""
+        for process, watchdog in self.started:
+            watchdog.cancel()
+            process.kill()
+            with process:
+                pass
 
     def on_terminal(self, *arguments: str) -> Terminal:
         return Terminal([*COMMAND, *arguments], self.folder, {**self.environ, "TERM": "xterm-256color"})
@@ -184,11 +194,13 @@ def nursery() -> Generator[Nursery]:
 
 
 @pytest.fixture
-def cli(tmp_path: Path, nursery: Nursery) -> Cli:
+def cli(tmp_path: Path, nursery: Nursery) -> Generator[Cli]:
     (tmp_path / "tools.py").write_text(TOOLS)
     hidden = ("API_KEY", "BASE_URL", "GLM_AGENT", "NO_COLOR", "FORCE_COLOR")
     environ = {name: value for name, value in os.environ.items() if not any(word in name for word in hidden)}
-    return Cli(tmp_path, {**environ, "COLUMNS": "100"}, nursery)
+    run = Cli(tmp_path, {**environ, "COLUMNS": "100"}, nursery)
+    yield run
+    run.close()
 
 
 @pytest.fixture

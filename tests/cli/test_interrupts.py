@@ -63,6 +63,22 @@ def test_a_second_interrupt_leaves_at_once(cli: Any):
     assert process.returncode in (130, 143)
 
 
+def test_a_task_is_resumed_after_a_kill_by_its_id_alone(cli: Any):
+    (cli.folder / "job").mkdir()
+    (cli.folder / "job" / "TASK.md").write_text(
+        "---\nmodel: simulate:directive\ntools: [../tools.py]\nparams: {word: null}\noutput: answer.txt\n---\n"
+        'call note {"text": "${word}"}\nthen call hang {}\n'
+    )
+    process = cli.start("run", "job/TASK.md", "--param", "word=hello", "--session", "s1")
+    wait_for(process, "hang()")
+    process.kill()
+    process.communicate()
+    done = cli("run", "--resume", "s1")
+    assert done.returncode == 0, done.stderr
+    assert (cli.folder / "notes.txt").read_text() == "hello\n"
+    assert "unknown outcome" in (cli.folder / "answer.txt").read_text()
+
+
 def test_an_interrupted_run_is_an_object_too(cli: Any):
     process = cli.start("run", "call hang {}", *DIRECTIVE, "--format", "json")
     wait_for(process, "hang()")
