@@ -26,7 +26,14 @@ from glm_agent.messages import (
     TurnStopped,
     UserMessage,
 )
+from glm_agent.models.catalog import lookup
 from glm_agent.models.model import Model, ModelEvent
+
+FULL = 0.8
+"""The part of a model's window from which on the history is made shorter before it is sent."""
+
+SMALLEST = 6_400
+"""Tokens below which no model's window is nearly full."""
 
 Compact: TypeAlias = Callable[[tuple[Message, ...]], tuple[Message, ...]]
 """Makes a history shorter; the same history back means that it cannot."""
@@ -74,6 +81,15 @@ def remedy(request: ModelRequest, response: ModelResponse, endings: Endings) -> 
     if not has_text and response.audio is None:
         return _asked_again(request, response)
     return _real_calls(request, response) if _is_markup(response.text) and request.tools else None
+
+
+def is_nearly_full(request: ModelRequest) -> bool:
+    """Whether the last answer, by the provider's own count, left little of a known model's window."""
+    last = next((said for said in reversed(request.messages) if isinstance(said, ModelResponse)), None)
+    if last is None or last.usage.total_tokens < SMALLEST:
+        return False
+    info = lookup(request.model)
+    return info.is_known and last.usage.total_tokens > FULL * info.context_tokens
 
 
 class EndingsModel:
@@ -129,13 +145,17 @@ class EndingsModel:
         whole = len(request.messages)
         if self._cut:
             request = replace(request, messages=(*self._instead, *request.messages[self._cut :]))
+        compact = self._endings.compact
+        if compact is not None and is_nearly_full(request):
+            self._cut, self._instead = whole, compact(request.messages)
+            request = replace(request, messages=self._instead)
+            yield Notice(text="the window is nearly full: the older part is left out", source=self.name)
         try:
             async with aclosing(self._model.stream(request)) as events:
                 async for event in events:
                     yield event
             return
         except ContextOverflow as error:
-            compact = self._endings.compact
             shorter = request.messages if compact is None else tuple(compact(request.messages))
             if shorter == request.messages:
                 raise
