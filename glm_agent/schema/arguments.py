@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, NoReturn, cast
 
 from pydantic_core import ErrorDetails, ValidationError, from_json, to_json
@@ -76,7 +77,16 @@ def _repaired(text: str, validator: ArgumentsValidator, error: ValueError) -> An
 
 def _refuse(text: str, validator: ArgumentsValidator, reason: str) -> NoReturn:
     said = f"arguments: got {got(text)}, which is not valid JSON: {reason[:400]}. Nothing was run."
-    raise ArgumentsError(with_example(f"{said} Send the call again with one complete JSON object.", validator.schema))
+    said = f"{said} Send the call again with one complete JSON object."
+    raise ArgumentsError(with_example(said, validator.schema, fits=partial(_fits, validator)))
+
+
+def _fits(validator: ArgumentsValidator, text: str) -> bool:
+    try:
+        validator.core.validate_json(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _validated(tree: Any, validator: ArgumentsValidator) -> dict[str, Any]:
@@ -87,8 +97,9 @@ def _validated(tree: Any, validator: ArgumentsValidator) -> dict[str, Any]:
             # A list, so that every place is mended before the next check.
             mended = [_mend(tree, detail, validator) for detail in error.errors(include_url=False)]
             if not any(mended) or attempt == _MAX_ROUNDS:
-                text = with_example(explain(error, tree, validator.schema), validator.schema)
-                raise ArgumentsError(text) from None
+                text, places = explain(error, tree, validator.schema)
+                fits = partial(_fits, validator)
+                raise ArgumentsError(with_example(text, validator.schema, fits=fits, also=places)) from None
         except ValueError as error:
             _refuse(str(tree), validator, str(error))
     raise AssertionError("the last round raises")

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 from glm_agent.messages import JsonObject
+from glm_agent.schema.pattern import matching
+from glm_agent.schema.shapes import is_object
+
+Places: TypeAlias = Sequence[Sequence[int | str]]
+"""Paths into a value: names of properties and indexes of items."""
 
 _MAX_DEPTH = 8
 _TEXTS = {
@@ -22,21 +28,34 @@ _TEXTS = {
 }
 
 
-def example(schema: JsonObject, *, depth: int = 0) -> Any:
-    """One value that fits; of an object, the required properties."""
+def example(schema: JsonObject, *, depth: int = 0, also: Places = ()) -> Any:
+    """One value that fits, as far as a schema tells; of an object, the required properties and those in ``also``.
+
+    ``also`` are places that the example should show, such as those where something was wrong.
+    """
     for key in ("const", "default"):
-        if key in schema:
+        if key in schema and not any(also) and schema[key] not in ([], {}):
             return schema[key]
     for key in ("examples", "enum"):
         if schema.get(key):
             return schema[key][0]
     if branches := schema.get("anyOf") or schema.get("allOf"):
-        return example(branches[0], depth=depth + 1)
+        return example(_branch(branches, also), depth=depth + 1, also=also)
     kind = schema.get("type")
-    return _of_type(kind[0] if isinstance(kind, list) else kind, schema, depth)
+    return _of_type(kind[0] if isinstance(kind, list) else kind, schema, depth, also)
 
 
-def _of_type(kind: Any, schema: JsonObject, depth: int) -> Any:
+def _branch(branches: list[JsonObject], also: Places) -> JsonObject:
+    """The branch that has the wanted properties, else the first."""
+    names = {place[0] for place in also if place}
+    return next((branch for branch in branches if names & branch.get("properties", {}).keys()), branches[0])
+
+
+def _below(also: Places, *keys: int | str) -> Places:
+    return [place[1:] for place in also if place and place[0] in keys]
+
+
+def _of_type(kind: Any, schema: JsonObject, depth: int, also: Places) -> Any:
     match kind:
         case "integer":
             return math.ceil(_number(schema))
@@ -47,15 +66,17 @@ def _of_type(kind: Any, schema: JsonObject, depth: int) -> Any:
         case "null":
             return None
         case "array":
-            return _array(schema, depth)
+            return _array(schema, depth, also)
         case "object":
-            return _object(schema, depth)
+            return _object(schema, depth, also)
         case _:
             return _text(schema)
 
 
 def _text(schema: JsonObject) -> str:
     text = _TEXTS.get(schema.get("format", ""), "text")
+    if "pattern" in schema and (made := matching(schema["pattern"])) is not None:
+        return made
     return text.ljust(min(schema.get("minLength", 0), 100), "x")[: schema.get("maxLength")]
 
 
@@ -68,15 +89,23 @@ def _number(schema: JsonObject) -> Any:
     return step if highest is None or highest >= step else highest // step * step
 
 
-def _array(schema: JsonObject, depth: int) -> list[Any]:
+def _array(schema: JsonObject, depth: int, also: Places) -> list[Any]:
     if "prefixItems" in schema:
-        return [example(item, depth=depth + 1) for item in schema["prefixItems"]]
+        items = enumerate(schema["prefixItems"])
+        return [example(item, depth=depth + 1, also=_below(also, place)) for place, item in items]
     size = min(schema.get("minItems", 1), 5) if depth < _MAX_DEPTH else 0
-    return [example(schema.get("items", {}), depth=depth + 1) for _ in range(size)]
+    below = [place[1:] for place in also if place and isinstance(place[0], int)]
+    return [example(schema.get("items", {}), depth=depth + 1, also=below) for _ in range(size)]
 
 
-def _object(schema: JsonObject, depth: int) -> dict[str, Any]:
+def _object(schema: JsonObject, depth: int, also: Places) -> dict[str, Any]:
     if depth >= _MAX_DEPTH:
         return {}
     properties = schema.get("properties", {})
-    return {name: example(properties.get(name, {}), depth=depth + 1) for name in schema.get("required", ())}
+    others = schema.get("additionalProperties")
+    others = others if is_object(others) else {}
+    named = [str(place[0]) for place in also if place and (place[0] in properties or others)]
+    return {
+        name: example(properties.get(name) or others, depth=depth + 1, also=_below(also, name))
+        for name in dict.fromkeys([*schema.get("required", ()), *named])
+    }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, cast
 
 from pydantic_core import ErrorDetails, ValidationError, to_json
 
 from glm_agent.messages import JsonObject
-from glm_agent.schema.example import example
+from glm_agent.schema.example import Places, example
 from glm_agent.schema.shapes import is_array, is_object
 
 MAX_CHARACTERS = 1_500
@@ -18,25 +18,45 @@ _MAX_GOT = 80
 _MAX_EXAMPLE = 500
 _Place: TypeAlias = tuple[int | str, ...]
 _CONSTRAINT = "Input should be "
+_CHECKS = {
+    "too_short": "at least {min_length} items, not {actual_length}",
+    "too_long": "at most {max_length} items, not {actual_length}",
+    "string_too_short": "at least {min_length} characters",
+    "string_too_long": "at most {max_length} characters",
+    "string_pattern_mismatch": "text that matches {pattern}",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "int_from_float": "integer, a whole number",
+    "union_tag_invalid": "{discriminator} to be one of {expected_tags}",
+    "union_tag_not_found": "an object that says which kind it is in {discriminator}",
+    "finite_number": "a finite number",
+}
+"""pydantic's words for what it checks, where its own sentence would not read well after "wanted"."""
 
 
-def explain(error: ValidationError, tree: Any, schema: JsonObject) -> str:
-    """Each problem as path, what came, what is wanted; at most 1,200 characters."""
+def explain(error: ValidationError, tree: Any, schema: JsonObject) -> tuple[str, list[_Place]]:
+    """Each problem as path, what came, what is wanted, in at most 1,000 characters; and where they are."""
     problems: dict[_Place, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         problems.setdefault(_place(detail, tree), []).append(detail)
     lines = [_line(place, details, schema) for place, details in list(problems.items())[:_MAX_PROBLEMS]]
     if len(problems) > len(lines):
         lines.append(f"and {len(problems) - len(lines)} more")
-    return "\n".join(line[:400] for line in lines)[:1_000]
+    return "\n".join(line[:400] for line in lines)[:1_000], list(problems)
 
 
-def with_example(text: str, schema: JsonObject) -> str:
-    """The text and, where a short one can be made, arguments that fit the schema."""
-    shown = json.dumps(example(schema), ensure_ascii=False)
-    if len(shown) > _MAX_EXAMPLE:
-        return text[:MAX_CHARACTERS]
-    return f"{text}\nValid arguments look like this: {shown}"[:MAX_CHARACTERS]
+def with_example(text: str, schema: JsonObject, *, fits: Callable[[str], bool], also: Places = ()) -> str:
+    """The text and, where a short one can be made, arguments that fit: with the places in ``also``, if that can be.
+
+    ``fits`` tells whether arguments would be taken: a tool may want what its schema does not say.
+    """
+    for places in (also, ()) if also else ((),):
+        shown = json.dumps(example(schema, also=places), ensure_ascii=False)
+        if len(shown) <= _MAX_EXAMPLE and fits(shown):
+            return f"{text}\nValid arguments look like this: {shown}"[:MAX_CHARACTERS]
+    return text[:MAX_CHARACTERS]
 
 
 def located(tree: Any, place: Sequence[int | str]) -> list[int | str]:
@@ -85,8 +105,15 @@ def _reasons(details: list[ErrorDetails], node: JsonObject) -> str:
     """What the schema says where only the type is wrong, else what the check says."""
     if all(detail["type"].endswith(("_type", "_parsing")) for detail in details) and (wanted := _wanted(node)):
         return wanted
-    reasons = dict.fromkeys(detail["msg"].removeprefix(_CONSTRAINT) for detail in details)
-    return " or ".join(reasons)
+    return " or ".join(dict.fromkeys(map(_reason, details)))
+
+
+def _reason(detail: ErrorDetails) -> str:
+    """What a check wants, after the word "wanted"."""
+    said = _CHECKS.get(detail["type"])
+    if said is None:
+        return detail["msg"].removeprefix(_CONSTRAINT).removeprefix("Value error, ")
+    return said.format(**detail.get("ctx", {}))
 
 
 def _wanted(node: JsonObject) -> str:
@@ -116,8 +143,13 @@ def _schema_at(schema: JsonObject, place: _Place) -> JsonObject:
     return schema
 
 
+def _item(node: JsonObject, place: int) -> Any:
+    first = node.get("prefixItems", ())
+    return first[place] if place < len(first) else node.get("items")
+
+
 def _child(node: JsonObject, key: int | str) -> JsonObject:
-    own = node.get("items") if isinstance(key, int) else node.get("properties", {}).get(key)
+    own = _item(node, key) if isinstance(key, int) else node.get("properties", {}).get(key)
     if own is None and isinstance(key, str):
         own = node.get("additionalProperties")
     if is_object(own):
