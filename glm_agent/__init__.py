@@ -50,7 +50,9 @@ if TYPE_CHECKING:
         UserMessage,
         VideoPart,
     )
+    from glm_agent.models.account import SignedKey
     from glm_agent.models.endings import Endings
+    from glm_agent.models.endpoints import GLMClient
     from glm_agent.models.model import Model
     from glm_agent.permissions import Policy
     from glm_agent.registry import ToolContext, ToolRegistry, Tools, tool
@@ -63,7 +65,9 @@ _ROOMS = {
     "QuotaExhausted RateLimited ToolError TurnError",
     "glm_agent.messages": "ApprovalDecision ApprovalRequested AudioPart Event FilePart ImagePart Message ModelRequest "
     "ModelResponse ModelSettings Part ToolCall ToolResult ToolSpec TurnResult Usage UserMessage VideoPart",
+    "glm_agent.models.account": "SignedKey",
     "glm_agent.models.endings": "Endings",
+    "glm_agent.models.endpoints": "GLMClient",
     "glm_agent.models.model": "Model",
     "glm_agent.permissions": "Policy",
     "glm_agent.registry": "ToolContext ToolRegistry Tools tool",
@@ -85,6 +89,7 @@ __all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
     "Endings",
     "Event",
     "FilePart",
+    "GLMClient",
     "HostedMCP",
     "ImagePart",
     "JournalError",
@@ -104,6 +109,7 @@ __all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
     "QuotaExhausted",
     "RateLimited",
     "Retrieval",
+    "SignedKey",
     "ToolCall",
     "ToolContext",
     "ToolError",

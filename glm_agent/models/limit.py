@@ -83,8 +83,8 @@ class Limit:
         with self._lock:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
-            else:
-                self.running -= 1  # it was called, and cancelled before it could come
+            elif waiter.was_called:  # and cancelled before it could come
+                self.running -= 1
                 self._call_next()
 
 
@@ -93,6 +93,7 @@ class _Waiter:
 
     def __init__(self) -> None:
         self.called = anyio.Event()
+        self.was_called = False
         native: Any = anyio.lowlevel.current_token().native_token
         # asyncio's loop and trio's token each have a word for it.
         self._soon: Callable[[Callable[[], object]], object] = (
@@ -103,8 +104,8 @@ class _Waiter:
         """Tell it that there is a place; False where its loop is gone."""
         with suppress(RuntimeError):  # both libraries' word for a loop that has ended
             self._soon(self.called.set)
-            return True
-        return False
+            self.was_called = True
+        return self.was_called
 
 
 class LimitedModel:
