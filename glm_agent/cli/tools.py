@@ -11,6 +11,7 @@ import typer
 
 from glm_agent.cli import formats, phrases
 from glm_agent.cli.exits import fail, reporting, say
+from glm_agent.cli.openapi import from_openapi
 
 if TYPE_CHECKING:
     from glm_agent.messages import ToolResult
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from glm_agent.registry import ToolRegistry
 
 tools = typer.Typer(help="Python tools: list, show, call, check, new, from-openapi.", no_args_is_help=True)
+
+tools.command("from-openapi")(from_openapi)
 
 Sources = Annotated[
     list[str] | None,

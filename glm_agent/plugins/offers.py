@@ -10,9 +10,16 @@ from glm_agent.messages import ToolSpec
 
 
 def tools_of(module: ModuleType) -> list[Any]:
-    """The tools of a module, in the order of their definition or of its ``__all__``."""
+    """The tools of a module, also those in a list, in the order of their definition or of its ``__all__``."""
     names: Iterable[str] = getattr(module, "__all__", vars(module))
-    return [value for value in (getattr(module, name) for name in tuple(names)) if _is_tool(value)]
+    values = [getattr(module, name) for name in tuple(names)]
+    return [tool for value in values for tool in ([value] if _is_tool(value) else _listed(value))]
+
+
+def _listed(value: Any) -> list[Any]:
+    """The tools of a list that holds nothing else."""
+    entries: list[Any] = list(value) if isinstance(value, list | tuple) else []  # pyright: ignore[reportUnknownArgumentType]
+    return entries if all(_is_tool(entry) for entry in entries) else []
 
 
 def named(module: ModuleType, name: str) -> list[Any]:
