@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,7 +29,9 @@ _T = TypeVar("_T")
 
 _STDIN: Final = 0
 _CLOSING_SECONDS: Final = 10.0
-"""How long servers may take to close once no tool runs any more."""
+"""How long servers may take to close, beyond the grace: one that is busy is asked twice before it is killed."""
+_TURN_SECONDS: Final = 0.5
+"""A loop that does nothing for so long is blocked by a tool."""
 
 
 class Interrupted(BaseException):
@@ -142,13 +145,20 @@ class Foreground:
             # Not through the portal, which would wait for the loop: a tool may be blocking it.
             self._loop.call_soon_threadsafe(self._scope.cancel)
         self._await(outcome, GRACE_SECONDS)
-        if not self._running():
+        if self._is_turning():
             self._await(outcome, _CLOSING_SECONDS)
         if not outcome.done():
             self._last_words()
             leave_now(code, running=self._running)
         self._questions.clear()
         self._is_leaving = False
+
+    def _is_turning(self) -> bool:
+        """Whether the loop is not blocked: then it is servers that need their time to end."""
+        turned = threading.Event()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(turned.set)
+        return turned.wait(_TURN_SECONDS)
 
     def _await(self, outcome: Future[Any], seconds: float) -> None:
         end = time.monotonic() + seconds

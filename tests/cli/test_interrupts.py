@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import signal
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -52,6 +55,38 @@ def test_a_tool_that_blocks_the_event_loop_is_left_behind_and_named(cli: Any):
     assert process.returncode == 130
     assert "go on with: glm-agent run --resume s1" in stderr
     assert "still running: tool 'block'" in stderr
+
+
+BUSY_SERVER = """
+import os, time
+from mcp.server import MCPServer
+
+server = MCPServer("busy")
+
+@server.tool()
+def work() -> str:
+    "Work for long, deaf to everything else."
+    open("pid", "w").write(str(os.getpid()))
+    time.sleep(60)
+    return "done"
+
+server.run("stdio")
+"""
+
+
+def test_a_server_that_is_busy_does_not_outlive_an_interrupt(cli: Any):
+    (cli.folder / "busy.py").write_text(BUSY_SERVER)
+    server = f"{shlex.quote(sys.executable)} busy.py"
+    process = cli.start("run", "call busy__work {}", "--model", "simulate:directive", "--mcp-config", server)
+    wait_for(process, "busy__work()")
+    while not (cli.folder / "pid").exists() or not (pid := (cli.folder / "pid").read_text()):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate()
+    assert process.returncode == 130
+    assert "still running" not in stderr
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)
 
 
 def test_a_second_interrupt_leaves_at_once(cli: Any):
