@@ -39,11 +39,12 @@ from glm_agent.registry.asking import Asker
 from glm_agent.registry.budgeted import BudgetedTools
 from glm_agent.registry.equipped import EquippedTools
 from glm_agent.registry.permitted import PermittedTools
-from glm_agent.registry.results import KeptResults
 from glm_agent.turn import Turn
 
 if TYPE_CHECKING:
     import httpx2
+
+    from glm_agent.registry.results import KeptResults
 
 ContextPolicy = Callable[[tuple[Message, ...]], tuple[Message, ...]]
 """What of a history is sent: a pure function; the result must be valid for the wire."""

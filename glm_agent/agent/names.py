@@ -11,13 +11,13 @@ from glm_agent.driver import InlineSteps, Steps
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import JsonObject
 from glm_agent.permissions import Policy
-from glm_agent.registry.results import KeptResults
 from glm_agent.turn import Turn, rebuild
 from glm_agent.wire.hosted import HostedTool
 
 if TYPE_CHECKING:
     from glm_agent.mcp.servers import MCPServers
     from glm_agent.models.output import OutputType
+    from glm_agent.registry.results import KeptResults
 
 
 def servers_maker(servers: Iterable[Any]) -> Callable[[], MCPServers | None]:
@@ -81,6 +81,8 @@ def results(keep: bool | None, folder: Path | None) -> Generator[KeptResults | N
     if keep is False or (keep is None and folder is None):
         yield None
         return
+    from glm_agent.registry.results import KeptResults  # and with it pydantic, at first use
+
     kept = KeptResults(folder)
     try:
         yield kept

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from glm_agent.messages import ApprovalRequested, ToolCall, ToolResult, ToolSpec, TurnStopped
 from glm_agent.registry.asking import Asker
 from glm_agent.registry.registry import ToolRegistry
-from glm_agent.registry.results import KeptResults
 from glm_agent.registry.seams import ToolContext, Tools
+
+if TYPE_CHECKING:
+    from glm_agent.registry.results import KeptResults
 
 
 class EquippedTools:

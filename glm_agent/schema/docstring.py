@@ -1,4 +1,4 @@
-"""What a docstring says about a function and its parameters. Pure."""
+"""What a docstring says about a function and its parameters, or a class and its attributes. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 _Style = Literal["google", "numpy", "sphinx"]
 
 _FIELDS = re.compile(
-    r"^\s*:(param|parameter|arg|argument|key|keyword|returns?|rtype|raises?|type)\b[^:\n]*:", re.MULTILINE
+    r"^\s*:(param|parameter|arg|argument|key|keyword|returns?|rtype|raises?|type|[ci]?var)\b[^:\n]*:", re.MULTILINE
 )
 _UNDERLINED = re.compile(r"^\s*[A-Z][A-Za-z ]+\n\s*-{3,}\s*$", re.MULTILINE)
 _HEADED = re.compile(
@@ -20,7 +20,7 @@ _HEADED = re.compile(
 
 
 def describe(docstring: str | None) -> tuple[str, dict[str, str]]:
-    """The text before and between the sections, and one description for each parameter.
+    """The text before and between the sections, and one description for each parameter or attribute.
 
     Reads the Google, NumPy and Sphinx styles; a docstring without sections is text as a whole.
     """
@@ -46,6 +46,6 @@ def _parse(text: str, style: _Style) -> tuple[str, dict[str, str]]:
     said = [str(section.value) for section in sections if section.kind.value == "text"]
     parameters: dict[str, str] = {}
     for section in sections:
-        if section.kind.value in ("parameters", "other parameters"):
+        if section.kind.value in ("parameters", "other parameters", "attributes"):
             parameters |= {entry.name.lstrip("*"): entry.description.strip() for entry in section.value}
     return "\n\n".join(said).strip(), parameters

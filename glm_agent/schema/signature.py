@@ -12,13 +12,13 @@ from typing import Annotated, Any, NotRequired, Required, Union, cast, get_args,
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
 from pydantic.fields import FieldInfo
-from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticSerializationError, SchemaValidator, to_jsonable_python
 from typing_extensions import TypedDict
 
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import JsonObject
 from glm_agent.schema.annotations import resolve
+from glm_agent.schema.classes import ClassSchemas
 from glm_agent.schema.glm import glm_schema
 from glm_agent.schema.validator import ArgumentsValidator
 
@@ -122,10 +122,6 @@ def _metadata(annotation: Any) -> tuple[Any, ...]:
 # -- compiled -----------------------------------------------------------------------------------------
 
 
-class _JsonSchema(GenerateJsonSchema):
-    ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
-
-
 def compiled(name: str, parameters: Parameters) -> ArgumentsValidator:
     """Their types as JSON Schema and as one compiled check."""
     try:
@@ -141,7 +137,7 @@ def _build(name: str, parameters: Parameters) -> ArgumentsValidator:
     arguments = _NEW_TYPED_DICT(name, parameters.fields)
     arguments.__pydantic_config__ = ConfigDict(extra="forbid")
     adapter = TypeAdapter[Any](arguments)
-    schema = adapter.json_schema(schema_generator=_JsonSchema)
+    schema = adapter.json_schema(schema_generator=ClassSchemas)
     _show_defaults(schema, parameters.defaults)
     return ArgumentsValidator(core=cast("SchemaValidator", adapter.validator), schema=glm_schema(schema))
 
