@@ -39,6 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     Console().print(table(workloads, rows))
+    for row in rows:
+        if row.error:
+            print(f"benchmarks: {row.workload}, {row.system}: {row.error}", file=sys.stderr)
+    if any(row.error for row in rows):
+        return 1
     return checked(workloads, rows) if options.check else kept(workloads, rows, options)
 
 

@@ -16,7 +16,7 @@ def echo(text: str) -> str:
     return text
 
 
-@server.tool()
+@server.tool(structured_output=False)  # else the SDK sends the text twice
 def big(megabytes: int) -> str:
     """A text of that size."""
     return "x" * (megabytes * 2**20)

@@ -61,16 +61,25 @@ class Framework:
             await self._open.pop().__aexit__(None, None, None)
 
 
+class Fast(Framework):
+    """Ours with the ``fast`` extra."""
+
+    def build(self, model: str, functions: Functions, **settings: Any) -> Agent:
+        from glm_agent.models.glm.fast import FastClient
+
+        return super().build(model, functions, client=FastClient(), **settings)
+
+
 @asynccontextmanager
 async def served_call(command: list[str]) -> AsyncGenerator[Callable[..., Any], None]:
     """``await call(tool, arguments)`` -> text, by the way a turn takes: the registry and the server's tools."""
     import json
 
-    from glm_agent.mcp import MCPServers, read_servers
+    from glm_agent.mcp.servers import MCPServers
     from glm_agent.messages import ToolCall
     from glm_agent.registry import ToolContext, ToolRegistry
 
-    servers = MCPServers(read_servers([{"mcpServers": {"echo": {"command": command[0], "args": command[1:]}}}]))
+    servers = MCPServers.read([{"mcpServers": {"echo": {"command": command[0], "args": command[1:]}}}])
     try:
         registry = ToolRegistry(await servers.tools())
 

@@ -14,7 +14,7 @@ from benchmarks.clock import Clock, middle, peak_mb, resident_mb
 
 async def one_call(system: Any) -> dict[str, float]:
     """The smallest useful process: one tool call and the answer."""
-    await checked(system, system.build("loop-1", tools.chosen("get_item")), calls=1)
+    await checked(system, system.build("loop-1.tstock", tools.chosen("stock")), calls=1)
     return {"modules": len(sys.modules)}
 
 

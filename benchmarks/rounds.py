@@ -35,6 +35,8 @@ class Measured:
     workload: str
     system: str
     found: Found
+    error: str = ""
+    """What went wrong, where nothing was found."""
 
 
 @contextmanager
@@ -67,7 +69,10 @@ def measured(workloads: Iterable[Workload], *, rounds: int, base_url: str) -> Ge
     for number in range(rounds):
         for workload in workloads:
             for system in systems_of(workload)[:: -1 if number % 2 else 1]:
-                yield Measured(number, workload.name, system, measure(workload, system, base_url))
+                try:
+                    yield Measured(number, workload.name, system, measure(workload, system, base_url))
+                except Failed as failed:
+                    yield Measured(number, workload.name, system, {}, str(failed))
 
 
 def measure(workload: Workload, system: str, base_url: str, *, profile: str = "") -> Found:
@@ -91,7 +96,7 @@ def run(command: list[str], seconds: float) -> tuple[str, float]:
         used = waited(process, seconds)
         out.seek(0), errors.seek(0)
         if process.returncode != 0:
-            said = errors.read().strip()[-2000:]
+            said = errors.read().strip().rpartition("\n")[2][-500:]
             raise Failed(f"{' '.join(command[1:])[:200]} ended with {process.returncode}: {said}")
         return out.read(), used
 
@@ -118,13 +123,13 @@ def waited(process: subprocess.Popen[bytes] | subprocess.Popen[str], seconds: fl
 
 def value(rows: Iterable[Measured], metric: Metric, *, workload: str, system: str) -> float | None:
     """The median over the rounds."""
-    own = [row.found[metric.key] for row in rows if (row.workload, row.system) == (workload, system)]
+    own = [row.found[metric.key] for row in rows if (row.workload, row.system) == (workload, system) and row.found]
     return median(own) if own else None
 
 
 def ratio(rows: Iterable[Measured], metric: Metric, *, workload: str, system: str) -> float | None:
     """The median of the ratios to the baseline of the same round; of an absolute metric, the figure itself."""
-    rows = list(rows)
+    rows = [row for row in rows if row.found]
     if metric.is_absolute:
         return value(rows, metric, workload=workload, system=system)
     base = {row.round: row.found[metric.key] for row in rows if (row.workload, row.system) == (workload, BASELINE)}

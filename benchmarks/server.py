@@ -80,6 +80,8 @@ def arguments(tool: str, step: int) -> dict[str, Any]:
     match tool.rpartition("__")[2]:
         case "get_item":
             return {"item_id": step, "note": f"turn {step}"}
+        case "stock":
+            return {"sku": f"A-{step}"}
         case "fetch_page":
             return {"page": step}
         case "echo":

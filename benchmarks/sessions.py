@@ -82,5 +82,5 @@ async def cost_of(call: Any, megabytes: int) -> float:
     """CPU seconds of one result of that size."""
     with Clock() as clock:
         said = await call("big", {"megabytes": megabytes})
-    assert len(said) > 10_000, len(said)
+    assert len(said) > 10_000, said
     return clock.cpu

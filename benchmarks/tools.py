@@ -38,6 +38,12 @@ async def get_item(item_id: int, note: str) -> str:  # noqa: ARG001
     return f'{{"id":{item_id},"price":12.5,"stock":3}}'
 
 
+async def stock(sku: str) -> int:
+    """Units in stock."""
+    hit()
+    return len(sku)
+
+
 async def fetch_page(page: int) -> str:  # noqa: ARG001
     """Fetch one page of text.
 
@@ -79,7 +85,7 @@ def typed(kind: str, description: str, **more: Any) -> dict[str, Any]:
     return {"type": kind, "description": description, **more}
 
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {f.__name__: f for f in (get_item, fetch_page, sleep_ms, save_text)}
+FUNCTIONS: dict[str, Callable[..., Any]] = {f.__name__: f for f in (get_item, stock, fetch_page, sleep_ms, save_text)}
 
 SCHEMAS = {
     "get_item": schema(
@@ -91,6 +97,7 @@ SCHEMAS = {
         },
         ["item_id", "note"],
     ),
+    "stock": schema("stock", "Units in stock.", {"sku": {"type": "string"}}, ["sku"]),
     "fetch_page": schema(
         "fetch_page", "Fetch one page of text.", {"page": typed("integer", "The page number.")}, ["page"]
     ),
