@@ -39,6 +39,7 @@ class Runtime:
         self._watchers: list[Observer] = []
         if servers is not None:
             servers.watch(self._notify)
+            servers.answer_with(self.model)
 
     @contextmanager
     def watched(self, observers: Sequence[Observer]) -> Generator[None]:

@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from glm_agent.cli import formats, phrases
-from glm_agent.cli.exits import fail, leave, reporting, say
+from glm_agent.cli.exits import leave, reporting, say
+from glm_agent.cli.mcp_files import add, lock
+from glm_agent.cli.mcp_login import login
+from glm_agent.cli.mcp_serve import serve
+from glm_agent.cli.mcp_servers import Sources, play, read, show
+from glm_agent.cli.mcp_survey import Row, locked_rows, survey
 
 if TYPE_CHECKING:
     from glm_agent.mcp.config import ServerConfig
-    from glm_agent.messages import Event, ToolResult
+    from glm_agent.messages import ToolResult
 
-_T = TypeVar("_T")
-
-mcp = typer.Typer(help="MCP servers: list, check, call.", no_args_is_help=True)
-
-Sources = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[SOURCE]...", help="A .mcp.json, a command or an address. Else ./.mcp.json."),
-]
+mcp = typer.Typer(help="MCP servers: list, check, call, add, lock, login, serve.", no_args_is_help=True)
+mcp.command()(add)
+mcp.command()(lock)
+mcp.command()(login)
+mcp.command()(serve)
 
 
 @mcp.command("list")
-def list_servers(sources: Sources = None) -> None:
-    """The servers of a configuration, without starting them.
+def list_servers(
+    sources: Sources = None,
+    *,
+    live: Annotated[bool, typer.Option("--live", help="Start them, and ask them.")] = False,
+) -> None:
+    """The servers of a configuration: state, protocol, tools and the tokens that these cost in every request.
 
-    Example: glm-agent mcp list .mcp.json
+    Nothing is started without --live: tools and tokens are then those of the lock file.
+
+    Example: glm-agent mcp list .mcp.json --live
     """
     with reporting():
-        configs = _read(sources)
+        configs = read(sources)
+        running = [config for config in configs if not config.is_disabled]
+        rows = play(lambda: survey(running), running) if live else locked_rows(running)
     for config in configs:
-        state = "disabled" if config.is_disabled else config.transport
-        formats.write(f"{config.name:<20} {state:<9} {phrases.clean(config.target)}\n")
+        row = rows.get(config.name, Row(state="disabled" if config.is_disabled else "not started"))
+        formats.write(f"{config.name:<20} {row}  {phrases.clean(config.target)}\n")
+        if row.error:
+            say(f"error: {row.error}")
+    leave(int(any(row.error for row in rows.values())))
 
 
 @mcp.command()
@@ -45,8 +57,8 @@ def check(sources: Sources = None) -> None:
     Example: glm-agent mcp check "uvx mcp-server-time"
     """
     with reporting():
-        configs = [config for config in _read(sources) if not config.is_disabled]
-        outcomes = _play(lambda: _check(configs), configs)
+        configs = [config for config in read(sources) if not config.is_disabled]
+        outcomes = play(lambda: _check(configs), configs)
     for config, outcome in zip(configs, outcomes, strict=True):
         if isinstance(outcome, str):
             formats.write(f"{config.name}: failed\n")
@@ -74,35 +86,10 @@ def call(
     Example: glm-agent mcp call time__get_current_time '{"timezone": "UTC"}' --mcp-config "uvx mcp-server-time"
     """
     with reporting():
-        configs = _read(mcp_config)
-        result = _play(lambda: _call(configs, tool, arguments), configs)
+        configs = read(mcp_config)
+        result = play(lambda: _call(configs, tool, arguments), configs)
     formats.write(result.content if result.content.endswith("\n") else f"{result.content}\n")
     leave(int(result.is_error))
-
-
-def _read(sources: Sequence[str] | None) -> tuple[ServerConfig, ...]:
-    from glm_agent.mcp.sources import read_servers
-
-    if not sources and not Path(".mcp.json").exists():
-        fail("there is no '.mcp.json' here: name a configuration file, a command or an address")
-    configs, warnings = read_servers(sources or [".mcp.json"])
-    for warning in warnings:
-        say(f"warning: {warning}")
-    return configs
-
-
-def _play(run: Callable[[], Awaitable[_T]], configs: Sequence[ServerConfig]) -> _T:
-    """Run on a loop under the eyes of the main thread, so that Ctrl-C ends it in an orderly way."""
-    from glm_agent.cli.foreground import Foreground, Interrupted
-
-    def running() -> list[str]:
-        return [f"MCP server '{config.name}'" for config in configs]
-
-    try:
-        with Foreground(running=running) as foreground:
-            return foreground.play(run)
-    except Interrupted as interrupted:
-        leave(interrupted.exit_code, running=running)
 
 
 async def _check(configs: Sequence[ServerConfig]) -> list[str | list[tuple[str, str, str]]]:
@@ -123,7 +110,7 @@ async def _check_one(config: ServerConfig, found: dict[str, str | list[tuple[str
     from glm_agent.mcp.servers import MCPServers
 
     try:
-        async with MCPServers([replace(config, is_optional=False)], on_event=_show) as servers:
+        async with MCPServers([replace(config, is_optional=False)], on_event=show) as servers:
             specs = [tool.spec for tool in await servers.tools()]
             found[config.name] = [(spec.name, spec.effect, spec.description) for spec in specs]
     except MCPServerError as error:
@@ -137,13 +124,6 @@ async def _call(configs: Sequence[ServerConfig], tool: str, arguments: str) -> T
 
     # Only the server whose tool it is has to start, where the name says which.
     named = [config for config in configs if tool.startswith(f"{config.tool_prefix}__")]
-    async with MCPServers(named or configs, on_event=_show) as servers:
+    async with MCPServers(named or configs, on_event=show) as servers:
         call = ToolCall(id="call_0", name=tool, arguments=arguments)
-        return await ToolRegistry(await servers.tools()).call(call, ToolContext(call=call, emit=_show))
-
-
-def _show(event: Event) -> None:
-    from glm_agent.messages import Notice, ToolProgress
-
-    if isinstance(event, Notice | ToolProgress):
-        say(phrases.clean(event.text))
+        return await ToolRegistry(await servers.tools()).call(call, ToolContext(call=call, emit=show))

@@ -6,15 +6,12 @@ Without any of this an HTTP server that asks for authorization gets the tokens t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 Grant = Literal["authorization_code", "client_credentials", "jwt_bearer", "enterprise"]
 """A person logs in; a program has a secret or a key; a workload has a JWT; an identity provider vouches for us."""
 
 ClientAuthentication = Literal["client_secret_basic", "client_secret_post", "private_key_jwt"]
-
-GRANTS = get_args(Grant)
-CLIENT_AUTHENTICATIONS = get_args(ClientAuthentication)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

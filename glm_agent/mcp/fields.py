@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from glm_agent.mcp import names, values
 from glm_agent.mcp.config import ServerConfig, Transport
+from glm_agent.mcp.oauth_fields import read_oauth
 
 _KINDS: Mapping[str, Transport] = {
     "stdio": "stdio",
@@ -25,6 +26,8 @@ _KINDS: Mapping[str, Transport] = {
     "sse": "sse",
 }
 
+_SAMPLING_TOKENS = 20_000
+"""What ``"sampling": true`` allows a server in all."""
 
 Field = Callable[[ServerConfig, str, Any, values.Context], ServerConfig]
 
@@ -141,6 +144,16 @@ def _optional(config: ServerConfig, key: str, value: Any, context: values.Contex
     return replace(config, is_optional=is_set if key == "optional" else not is_set)
 
 
+def _sampling(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
+    if isinstance(value, bool):
+        return replace(config, sampling_tokens=_SAMPLING_TOKENS if value else 0)
+    return replace(config, sampling_tokens=int(values.number(value, context, key)))
+
+
+def _oauth(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
+    return replace(config, oauth=read_oauth(value, context, key))
+
+
 SAYS_TRANSPORT = ("type", "transport", "transportType")
 
 FIELDS: Mapping[str, Field] = {
@@ -166,6 +179,8 @@ FIELDS: Mapping[str, Field] = {
     ),
     **dict.fromkeys(("trust", "trusted"), _trust),
     **dict.fromkeys(("optional", "required"), _optional),
+    "sampling": _sampling,
+    "oauth": _oauth,
 }
 
 NOT_ACTED_ON: Mapping[str, str] = {
@@ -173,7 +188,7 @@ NOT_ACTED_ON: Mapping[str, str] = {
         ("autoApprove", "alwaysAllow", "default_tools_approval_mode"),
         "what may run without asking is said in the permissions",
     ),
-    **dict.fromkeys(("oauth", "auth", "scopes", "oauth_resource"), "put a token into 'headers'"),
+    **dict.fromkeys(("auth", "scopes", "oauth_resource"), "write it into 'oauth', or put a token into 'headers'"),
     "headersHelper": "put the header into 'headers', from a variable",
     **dict.fromkeys(("sandbox", "sandboxEnabled"), "the server runs without a sandbox of ours"),
     **dict.fromkeys(("dev", "keep_alive", "supports_parallel_tool_calls"), "it changes nothing here"),

@@ -57,9 +57,17 @@ def read(path: Path) -> dict[str, Locked]:
         raise ConfigurationError(f"the lock file {str(path)!r} is damaged. Run: glm-agent mcp lock") from None
 
 
+def accepted(path: Path) -> dict[str, Locked]:
+    """The servers of a lock file; none where it cannot be trusted, since it is about to be written anew."""
+    try:
+        return read(path)
+    except ConfigurationError:
+        return {}
+
+
 def write(path: Path, servers: Mapping[str, Iterable[Listed]]) -> None:
     """Accept these tools of these servers; other servers in the file stay as they are."""
-    known = {name: locked.tools.values() for name, locked in read(path).items()} if path.exists() else {}
+    known = {name: locked.tools.values() for name, locked in accepted(path).items()}
     merged: dict[str, Iterable[Listed]] = {**known, **servers}
     data = {"version": VERSION, "servers": {name: _entry(merged[name]) for name in sorted(merged)}}
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

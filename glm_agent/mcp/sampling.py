@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 
 from glm_agent.mcp.failure import Refused
-from glm_agent.messages import ModelRequest, ModelResponse, ModelSettings
+from glm_agent.messages import ModelRequest, ModelResponse, ModelSettings, TurnStopped
+from glm_agent.models.model import Model
 
 Ask = Callable[[ModelRequest], Awaitable[ModelResponse]]
 """Sends one request to a model and waits for the whole answer."""
@@ -42,6 +44,17 @@ class Sampler:
         finally:
             self._spent[server] += used - bound
         return response
+
+
+async def whole_response(model: Model, request: ModelRequest) -> ModelResponse:
+    """The answer of a model, when it is complete. Raises ``Refused`` where the model was not to be asked."""
+    async with aclosing(model.stream(request)) as events:
+        async for event in events:
+            if isinstance(event, ModelResponse):
+                return event
+            if isinstance(event, TurnStopped):
+                raise Refused(event.detail or event.stop_reason)
+    raise Refused("the model gave no answer")
 
 
 def _with(request: ModelRequest, *, model: str, settings: ModelSettings) -> ModelRequest:

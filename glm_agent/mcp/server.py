@@ -115,6 +115,12 @@ class ServerConnection:
         known = tools if self.locked is None else tuple(tool for tool in tools if tool.name in self.locked.tools)
         return self._allowed(known)
 
+    @property
+    def protocol_version(self) -> str:
+        """The protocol that was agreed on; empty while the server does not run on this event loop."""
+        owner = self._owners.get(anyio.lowlevel.current_token())
+        return owner.link.client.protocol_version if owner is not None and owner.link is not None else ""
+
     def locked_tools(self) -> tuple[Definition, ...] | None:
         """The tools that were accepted, known without starting the server; None where nothing was."""
         return None if self.locked is None else self._allowed(tuple(self.locked.tools.values()))

@@ -7,6 +7,8 @@ something else than it was asked to; one that its configuration calls ``optional
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -16,10 +18,12 @@ from glm_agent.errors import MCPServerError
 from glm_agent.mcp.callbacks import Callbacks, log_notice
 from glm_agent.mcp.config import ServerConfig
 from glm_agent.mcp.lock import read as read_lock
+from glm_agent.mcp.sampling import Sampler, whole_response
 from glm_agent.mcp.server import ServerConnection
 from glm_agent.mcp.sources import read_servers
 from glm_agent.mcp.tools import MCPTool, offer
 from glm_agent.messages import Event, Notice
+from glm_agent.models.model import Model
 
 
 class MCPServers:
@@ -64,6 +68,12 @@ class MCPServers:
     def watch(self, on_event: Callable[[Event], None]) -> None:
         """Send notices there from now on."""
         self._on_event = on_event
+
+    def answer_with(self, model: Model) -> None:
+        """Let this model answer the questions of servers whose configuration allows that."""
+        sampler = Sampler(partial(whole_response, model), model=model.name)
+        for connection in self.connections:
+            connection.callbacks = replace(connection.callbacks, sampler=sampler)
 
     async def tools(self) -> tuple[MCPTool, ...]:
         """The tools of all servers, in the order of the configuration; starts what is not running.

@@ -83,14 +83,19 @@ async def _run(tools: Tools, request: Request) -> types.CallToolResult:
             except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 return  # Progress is for eyes: a client that reads too slowly misses some.
 
+    result = ToolResult(call_id=call.id)
     with receiver:
         async with anyio.create_task_group() as group:
             # A task has outlived the request that progress would go with.
             group.start_soon(_forward, receiver, request.context if request.ask is None else None)
             with sender:
-                context = ToolContext(call=call, emit=emit)
-                outcome = await tools.permit(call, context) or await tools.call(call, context)
-    return read_result(_refusal(outcome) if not isinstance(outcome, ToolResult) else outcome)
+                result = await _outcome(tools, call, ToolContext(call=call, emit=emit))
+    return read_result(result)
+
+
+async def _outcome(tools: Tools, call: ToolCall, context: ToolContext) -> ToolResult:
+    outcome = await tools.permit(call, context) or await tools.call(call, context)
+    return outcome if isinstance(outcome, ToolResult) else _refusal(outcome)
 
 
 async def _forward(progress: MemoryObjectReceiveStream[ToolProgress], context: Context | None) -> None:

@@ -1,0 +1,143 @@
+"""``glm-agent mcp add`` and ``mcp lock``: the configuration file, and what its servers' tools were when accepted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from glm_agent.cli import formats, phrases
+from glm_agent.cli.exits import fail, leave, reporting, say
+from glm_agent.cli.mcp_servers import Sources, play, read, show
+
+if TYPE_CHECKING:
+    from mcp.types import Tool
+
+    from glm_agent.mcp.config import ServerConfig
+    from glm_agent.mcp.lock import Change
+
+
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What its tools are called after.")],
+    target: Annotated[
+        list[str], typer.Argument(metavar="COMMAND|URL", help="A command with its arguments, or an address.")
+    ],
+    *,
+    file: Annotated[Path, typer.Option("--file", help="The configuration file; made if it is not there.")] = Path(
+        ".mcp.json"
+    ),
+    env: Annotated[list[str] | None, typer.Option("--env", "-e", help="NAME=value for a command; repeatable.")] = None,
+    header: Annotated[
+        list[str] | None, typer.Option("--header", help="'Name: value' for an address; repeatable.")
+    ] = None,
+    trust: Annotated[bool, typer.Option("--trust", help="Believe what it says about its tools.")] = False,
+) -> None:
+    """Put a server into the configuration file. What stands there already stays as it is.
+
+    Example: glm-agent mcp add time -- uvx mcp-server-time
+    """
+    with reporting():
+        data = _configuration(file)
+        place = next((key for key in ("mcpServers", "servers") if key in data), "mcpServers")
+        servers = data.setdefault(place, {})
+        if name in servers:
+            fail(f"{str(file)!r} has a server {name!r} already: remove it there, or use another name")
+        servers[name] = _entry(target, env or [], header or [], is_trusted=trust)
+        from glm_agent.mcp.sources import read_servers
+
+        read_servers([data], folder=file.resolve().parent)
+        file.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    say(f"{name} stands in {file}. To see whether it starts: glm-agent mcp check {file}")
+
+
+def lock(
+    sources: Sources = None,
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; leave with 1 if something differs.")] = False,
+) -> None:
+    """Start every server, show how its tools differ from those in mcp.lock, and accept them as they are now.
+
+    Example: glm-agent mcp lock .mcp.json
+    """
+    from glm_agent.mcp.lock import Locked, accepted, changes, write
+
+    with reporting():
+        configs = [config for config in read(sources) if not config.is_disabled]
+        offered = play(lambda: _offered(configs), configs)
+        differs = False
+        for config in configs:
+            known = accepted(Path(config.lock)).get(config.name, Locked())
+            found = changes(known, offered[config.name])
+            differs = differs or bool(found)
+            _show_changes(config.name, found, len(offered[config.name]))
+        if not check:
+            for path in dict.fromkeys(config.lock for config in configs):
+                write(Path(path), {config.name: offered[config.name] for config in configs if config.lock == path})
+                say(f"accepted in {path}")
+    leave(int(check and differs))
+
+
+def _show_changes(server: str, found: Sequence[Change], number: int) -> None:
+    formats.write(f"{server}: {phrases.count(number, 'tool')}{'' if found else ', as accepted'}\n")
+    for change in found:
+        formats.write(f"  {change.kind:<8} {phrases.clean(change.name)}\n")
+        for line in change.diff.splitlines():
+            formats.write(f"    {phrases.clean(line)}\n")
+
+
+async def _offered(configs: Sequence[ServerConfig]) -> dict[str, tuple[Tool, ...]]:
+    """The tools of every server, whatever the lock file says. Raises ``MCPServerError``."""
+    import anyio
+
+    from glm_agent.errors import MCPServerError
+    from glm_agent.mcp.servers import MCPServers
+
+    found: dict[str, tuple[Tool, ...]] = {}
+    failed: list[MCPServerError] = []
+    async with MCPServers(configs, on_event=show, use_locks=False) as servers:
+
+        async def ask(connection: Any) -> None:
+            try:
+                found[connection.config.name] = await connection.tools()
+            except MCPServerError as error:
+                failed.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            for connection in servers.connections:
+                tasks.start_soon(ask, connection)
+    if failed:
+        raise failed[0]
+    return found
+
+
+def _configuration(file: Path) -> dict[str, Any]:
+    from glm_agent.mcp.lines import plain_json
+
+    if not file.exists():
+        return {}
+    try:
+        data = json.loads(plain_json(file.read_text(encoding="utf-8-sig")) or "{}")
+    except ValueError as error:
+        fail(f"{str(file)!r} is not JSON: {error}")
+    if not isinstance(data, dict):
+        fail(f"{str(file)!r} is no JSON object")
+    return data  # pyright: ignore[reportUnknownVariableType]
+
+
+def _entry(target: Sequence[str], env: Sequence[str], headers: Sequence[str], *, is_trusted: bool) -> dict[str, Any]:
+    more: dict[str, Any] = {"trust": True} if is_trusted else {}
+    if target[0].startswith(("http://", "https://")):
+        pairs = dict(_pair(item, ":", "--header") for item in headers)
+        return {"type": "http", "url": target[0], **({"headers": pairs} if pairs else {}), **more}
+    pairs = dict(_pair(item, "=", "--env") for item in env)
+    return {"command": target[0], "args": list(target[1:]), **({"env": pairs} if pairs else {}), **more}
+
+
+def _pair(item: str, separator: str, option: str) -> tuple[str, str]:
+    name, found, value = item.partition(separator)
+    if not found or not name.strip():
+        fail(f"{option} {item.split(separator, maxsplit=1)[0]!r} has no {separator!r}: write NAME{separator}value")
+    return name.strip(), value.strip()

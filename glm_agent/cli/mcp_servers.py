@@ -1,0 +1,57 @@
+"""What the ``mcp`` commands share: the servers that were named, and a loop to talk to them on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from glm_agent.cli import phrases
+from glm_agent.cli.exits import fail, leave, say
+
+if TYPE_CHECKING:
+    from glm_agent.mcp.config import ServerConfig
+    from glm_agent.messages import Event
+
+_T = TypeVar("_T")
+
+Sources = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[SOURCE]...", help="A .mcp.json, a command or an address. Else ./.mcp.json."),
+]
+
+
+def read(sources: Sequence[str] | None) -> tuple[ServerConfig, ...]:
+    """The servers that were named, or those of the file that is here."""
+    from glm_agent.mcp.sources import read_servers
+
+    if not sources and not Path(".mcp.json").exists():
+        fail("there is no '.mcp.json' here: name a configuration file, a command or an address")
+    configs, warnings = read_servers(sources or [".mcp.json"])
+    for warning in warnings:
+        say(f"warning: {warning}")
+    return configs
+
+
+def play(run: Callable[[], Awaitable[_T]], configs: Sequence[ServerConfig]) -> _T:
+    """Run on a loop under the eyes of the main thread, so that Ctrl-C ends it in an orderly way."""
+    from glm_agent.cli.foreground import Foreground, Interrupted
+
+    def running() -> list[str]:
+        return [f"MCP server '{config.name}'" for config in configs]
+
+    try:
+        with Foreground(running=running) as foreground:
+            return foreground.play(run)
+    except Interrupted as interrupted:
+        leave(interrupted.exit_code, running=running)
+
+
+def show(event: Event) -> None:
+    """Notices and progress, on standard error."""
+    from glm_agent.messages import Notice, ToolProgress
+
+    if isinstance(event, Notice | ToolProgress):
+        say(phrases.clean(event.text))
