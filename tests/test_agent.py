@@ -380,3 +380,17 @@ async def test_the_key_that_is_set_says_which_site_is_meant() -> None:
 def test_two_tools_of_one_name_are_refused_before_any_run() -> None:
     with pytest.raises(ConfigurationError, match="stock"):
         Agent(ScriptedModel([]), tools=[stock, stock])
+
+
+@pytest.mark.parametrize("one", [{"tools": "files"}, {"tools": len}, {"mcp_servers": ".mcp.json"}, {"mcp_servers": {}}])
+def test_one_thing_where_a_list_belongs_is_said(one: dict[str, Any]) -> None:
+    (argument,) = one
+    with pytest.raises(
+        ConfigurationError, match=rf"{argument}= takes a list, and got .*: write {argument}=\[…\] around it"
+    ):
+        Agent(ScriptedModel([]), **one)
+
+
+def test_messages_in_another_format_are_said() -> None:
+    with pytest.raises(ConfigurationError, match="messages= takes UserMessage, ModelResponse and ToolResult"):
+        Agent(ScriptedModel(["ok"])).run_sync("hi", messages=[{"role": "user", "content": "hi"}])  # type: ignore[list-item]

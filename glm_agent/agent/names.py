@@ -20,9 +20,17 @@ if TYPE_CHECKING:
     from glm_agent.registry.results import KeptResults
 
 
+def listed(given: Any, *, argument: str) -> list[Any]:
+    """Many things as a list. One thing where many belong is a slip: a text would be taken letter by letter."""
+    if isinstance(given, str | Path | Mapping) or not isinstance(given, Iterable):
+        raise ConfigurationError(f"{argument}= takes a list, and got {given!r}: write {argument}=[…] around it")
+    items: Iterable[Any] = given
+    return list(items)
+
+
 def servers_maker(servers: Iterable[Any]) -> Callable[[], MCPServers | None]:
     """What makes the MCP servers of one event loop; their configuration is read now."""
-    given = list(servers)
+    given = listed(servers, argument="mcp_servers")
     if not given:
         return lambda: None
     from glm_agent.mcp.servers import MCPServers
@@ -34,7 +42,7 @@ def servers_maker(servers: Iterable[Any]) -> Callable[[], MCPServers | None]:
 
 def split_hosted(given: Iterable[Any]) -> tuple[list[Any], tuple[JsonObject, ...]]:
     """Our tools, and the entries of those that the provider runs."""
-    items = list(given)
+    items = listed(given, argument="tools")
     hosted = tuple(item.entry for item in items if isinstance(item, HostedTool))
     return [item for item in items if not isinstance(item, HostedTool)], hosted
 
