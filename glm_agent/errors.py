@@ -91,6 +91,7 @@ class ModelStatusError(ModelError):
         request_id: str = "",
         is_retryable: bool = False,
         retry_after_seconds: float | None = None,
+        resets_at: str = "",
     ) -> None:
         super().__init__(message, request_id=request_id, is_retryable=is_retryable)
         self.status_code = status_code
@@ -99,6 +100,8 @@ class ModelStatusError(ModelError):
         """GLM's business code, such as ``"1302"``; empty when the body had none."""
         self.retry_after_seconds = retry_after_seconds
         """What the server asked to wait, in seconds, where it said so."""
+        self.resets_at = resets_at
+        """When a used-up allowance begins anew, as the server wrote it (its own local time); empty: it did not say."""
 
 
 class AuthenticationError(ModelStatusError):

@@ -833,3 +833,25 @@ def test_markup_is_told_to_people_and_left_alone_beside_real_calls_or_a_cut() ->
         assert isinstance(response, ModelResponse)
         assert response.text == markup
         assert all(c.name != "weather" for c in response.tool_calls)
+
+
+def test_what_nobody_knows_of_a_message_or_a_choice_is_kept() -> None:
+    def chunk(delta: dict[str, Any], **choice: Any) -> dict[str, Any]:
+        return {"id": "1", "choices": [{"index": 0, "delta": delta, **choice}]}
+
+    details = [{"type": "reasoning.text", "index": 0, "text": text, "signature": None} for text in ("Two", " and")]
+    decoder = ResponseDecoder()
+    decoder.receive(chunk({"reasoning_details": details[:1], "refusal": None}))
+    decoder.receive(chunk({"reasoning_details": details[1:], "annotations": [{"url": "x"}]}))
+    decoder.receive(chunk({"reasoning_details": [{"type": "reasoning.encrypted", "index": 1, "data": "ab"}]}))
+    decoder.receive(chunk({"content": "5"}, finish_reason="stop", native_finish_reason="eos", logprobs=None))
+    assert decoder.finish().extra == {
+        "message": {
+            "reasoning_details": [
+                {"type": "reasoning.text", "index": 0, "text": "Two and", "signature": None},
+                {"type": "reasoning.encrypted", "index": 1, "data": "ab"},
+            ],
+            "annotations": [{"url": "x"}],
+        },
+        "choice": {"native_finish_reason": "eos"},
+    }

@@ -174,3 +174,21 @@ def test_a_failure_is_told_from_an_answer(value: Any, expected: bool) -> None:
 )
 def test_any_answer_at_all_becomes_an_exception_of_ours(status: int, text: bytes) -> None:
     assert isinstance(failure(status_code=status, body=text), ModelError)
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "resets_at"),
+    [
+        ("1308", "Usage limit reached for 5 hour. Your limit will reset at 2026-11-23 03:04:05", "2026-11-23 03:04:05"),
+        ("1310", "已达到每周/每月使用上限，您的限额将在 2026-11-30 00:00:00 重置。", "2026-11-30 00:00:00"),
+        ("1316", "resets 2026-11-23T03:04", "2026-11-23 03:04"),
+        ("1308", "the limit is reached", ""),
+        ("1302", "slower, since 2026-11-23 03:04:05", ""),
+    ],
+)
+def test_the_time_at_which_an_allowance_begins_anew_is_read_from_the_words(
+    code: str, words: str, resets_at: str
+) -> None:
+    error = failure(status_code=429, body={"error": {"code": code, "message": words}})
+    assert isinstance(error, ModelStatusError)
+    assert error.resets_at == resets_at

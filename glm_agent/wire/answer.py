@@ -31,6 +31,8 @@ _ID = re.compile(r'\{\s*"id"\s*:\s*"([^"]+)"')
 _CONSTANT = frozenset({"id", "created", "object", "model", "choices"})
 """What every chunk repeats: read once."""
 _QUIET = _CONSTANT | _LIST_FIELDS | {"usage", "request_id"}
+_DELTA = frozenset({"role", "content", "reasoning_content", "reasoning", "tool_calls", "audio"})
+_CHOICE = frozenset({"index", "delta", "message", "finish_reason"})
 _FAILED = frozenset({"sensitive", "network_error", "model_context_window_exceeded", "length"})
 _COMPLETE = frozenset({"stop", "tool_calls"})
 
@@ -44,6 +46,7 @@ class Answer:
         "_audio",
         "_calls",
         "_fields",
+        "_odd",
         "_reasoning",
         "_size",
         "_text",
@@ -65,6 +68,8 @@ class Answer:
         self._calls = CallAssembler(tools)
         self._fields: JsonObject = {}
         self._audio: JsonObject = {}
+        self._odd: dict[str, JsonObject] = {}
+        """What nobody here knows of the fields of the ``message`` and of the ``choice``."""
 
     def break_off(self, frame: bytes) -> None:
         """Note a frame that is no JSON; cut or not, it says which generation it belonged to."""
@@ -91,6 +96,8 @@ class Answer:
         delta = an_object(choice.get("delta")) or _with_positions(an_object(choice.get("message")))
         if delta:
             self._add(delta, found)
+        if not choice.keys() <= _CHOICE:
+            self._keep_odd("choice", choice, _CHOICE)
         reason = choice.get("finish_reason")
         if reason and isinstance(reason, str):
             if self.finish_reason not in _FAILED:
@@ -116,10 +123,21 @@ class Answer:
             video_result=tuple(fields.get("video_result", ())),
             content_filter=tuple(fields.get("content_filter", ())),
             audio=self._audio or None,
-            extra={key: value for key, value in fields.items() if key not in _QUIET},
+            extra={key: value for key, value in fields.items() if key not in _QUIET} | self._odd,
         )
 
+    def _keep_odd(self, place: str, fields: JsonObject, known: frozenset[str]) -> None:
+        for key in fields.keys() - known:
+            value = fields[key]
+            if value is None or value in ([], ""):
+                continue
+            kept = self._odd.setdefault(place, {})
+            # Fragments of a list are lists; of all else the last word counts.
+            kept[key] = joined(kept.get(key), an_array(value)) if isinstance(value, list) else value
+
     def _add(self, delta: JsonObject, found: list[Addition]) -> None:
+        if not delta.keys() <= _DELTA:
+            self._keep_odd("message", delta, _DELTA)
         reasoning = delta.get("reasoning_content") or delta.get("reasoning")
         if reasoning and (text := _words(reasoning)):
             self._reasoning.append(text)
@@ -149,6 +167,26 @@ class Answer:
         self._size += len(text)
         if self._size > ANSWER_LIMIT:
             raise ModelProtocolError(f"the answer is longer than {ANSWER_LIMIT // 2**20} Mi characters")
+
+
+def joined(kept: Any, new: list[Any]) -> list[Any]:
+    """A list that comes in fragments: an entry with the index and type of the last one goes on with its text.
+
+    Source: OpenRouter, "Preserving reasoning", 2026: ``reasoning_details`` go back as they came, in one piece.
+    """
+    whole = list(an_array(kept))
+    for entry in new:
+        last, more = an_object(whole[-1]) if whole else {}, an_object(entry)
+        is_same = "index" in more and all(more.get(key) == last.get(key) for key in ("index", "type"))
+        whole[len(whole) - is_same :] = [_extended(last, more) if is_same else entry]
+    return whole
+
+
+def _extended(last: JsonObject, more: JsonObject) -> JsonObject:
+    texts: JsonObject = {
+        key: f"{last[key]}{more[key]}" for key in ("text", "summary", "data") if key in last and key in more
+    }
+    return {**last, **{key: value for key, value in more.items() if value is not None}, **texts}
 
 
 def _with_positions(message: JsonObject) -> JsonObject:

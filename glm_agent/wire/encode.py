@@ -35,7 +35,7 @@ from glm_agent.messages import (
 from glm_agent.wire.attachments import fault_of, fault_of_all
 from glm_agent.wire.capabilities import Capabilities, Modality
 from glm_agent.wire.dialects import DIALECTS, Dialect, canonical_name
-from glm_agent.wire.jsontext import as_object, dumps
+from glm_agent.wire.jsontext import an_object, as_object, dumps
 from glm_agent.wire.settings import settings_fields
 
 TOOL_LIMIT = 128
@@ -197,7 +197,10 @@ class _Writer:
         content = response.text
         fields: JsonObject = {"role": "assistant", "content": content}
         if response.reasoning and self._is_own(response):
-            if self._dialect.reasoning_field == "think_tag":
+            details = an_object(response.extra.get("message")).get("reasoning_details")
+            if details and self._dialect.spelling == "openrouter":
+                fields["reasoning_details"] = details
+            elif self._dialect.reasoning_field == "think_tag":
                 fields["content"] = f"<think>{response.reasoning}</think>{content}"
             else:
                 fields[self._dialect.reasoning_field] = response.reasoning

@@ -91,6 +91,8 @@ _STATUSES: dict[int, _Meaning] = {
 # vLLM and its kin have no code for it. Source: vLLM's OpenAI server, 2026.
 _WINDOW_WORDS = re.compile(r"maximum context length|context length exceeded|prompt is too long", re.IGNORECASE)
 
+_TIME = re.compile(r"\b20\d\d-[01]\d-[0-3]\d[ T][0-2]\d:[0-5]\d(?::[0-5]\d)?")
+
 
 def is_failure(body: Any) -> bool:
     """Whether a JSON value, whole body or chunk, says that the request failed."""
@@ -127,8 +129,15 @@ def failure(
             request_id=request_id,
             is_retryable=meaning.is_retryable,
             retry_after_seconds=retry_after_seconds,
+            resets_at=_reset(words) if meaning.error is QuotaExhausted else "",
         )
     return meaning.error(message, request_id=request_id, is_retryable=meaning.is_retryable)
+
+
+def _reset(words: str) -> str:
+    """The time in the words of codes 1308, 1310 and 1316 to 1321, the only place that has it."""
+    found = _TIME.search(words)
+    return found[0].replace("T", " ") if found else ""
 
 
 def redact(text: str, secrets: Sequence[str] = ()) -> str:

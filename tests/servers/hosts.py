@@ -31,7 +31,7 @@ FIELDS: dict[str, frozenset[str]] = {
     "cerebras": BASE | {"stream_options", "clear_thinking", "disable_reasoning"},
 }
 REPLAYED: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "openrouter": lambda message: message.get("reasoning"),
+    "openrouter": lambda message: "".join(part["text"] for part in message.get("reasoning_details", ())),
     "vllm": lambda message: message.get("reasoning_content"),
     "sglang": lambda message: message.get("reasoning_content"),
     "dashscope": lambda message: message.get("reasoning_content"),
@@ -150,8 +150,9 @@ ALONE: Chunk = {"model": "host/glm-4.6", "choices": [], "usage": USAGE}
 
 
 def openrouter(result: str) -> Iterator[Chunk]:
-    detail = {"type": "reasoning.text", "text": THOUGHT, "format": "unknown", "index": 0}
-    yield choice({"role": "assistant", "content": "", "reasoning": THOUGHT, "reasoning_details": [detail]})
+    for piece in (THOUGHT[:4], THOUGHT[4:]):
+        detail = {"type": "reasoning.text", "text": piece, "format": "unknown", "index": 0}
+        yield choice({"role": "assistant", "content": "", "reasoning": piece, "reasoning_details": [detail]})
     if result:
         yield choice({"role": "assistant", "content": f"It is {result}."})
     else:
