@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -169,6 +170,7 @@ def test_another_folder_and_another_report_are_parameters(repository: Path):
         ("04_streaming", r"an egg of 4 minutes and an egg of 9 minutes\.\nend_turn"),
         ("05_sessions", r"ended with 9(.|\n)*resumed: All 3 plates(.|\n)*together: 3\nnext turn: That was 3 plates\."),
         ("06_plugin", r"480 ml\n.*unknown unit 'bucket'(.|\n)*baked for 3 minutes"),
+        ("07_toolbox", r"run_command +ok +.*4 sales\.csv(.|\n)*python_script +ok +.*285(.|\n)*read_page +ok"),
     ],
 )
 def test_an_example_runs(name: str, said: str, tmp_path: Path):
@@ -176,3 +178,14 @@ def test_an_example_runs(name: str, said: str, tmp_path: Path):
     assert done.returncode == 0, done.stderr
     assert re.search(said, done.stdout)
     assert done.stderr == ""
+
+
+def test_every_tool_of_the_toolbox_is_used_in_an_example(tmp_path: Path):
+    listed = run(sys.executable, "-m", "glm_agent.cli", "tools", "list", "--json", cwd=tmp_path)
+    offered = {line["name"] for line in map(json.loads, listed.stdout.splitlines()) if "(glm-agent)" in line["from"]}
+    done = run(sys.executable, EXAMPLES / "07_toolbox" / "main.py", cwd=tmp_path)
+    used = dict(line.split()[:2] for line in done.stdout.splitlines())
+    assert len(offered) > 25
+    assert {name: used.get(name) for name in offered | {"sqlite_execute"}} == dict.fromkeys(
+        offered | {"sqlite_execute"}, "ok"
+    )

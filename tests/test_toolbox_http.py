@@ -299,6 +299,12 @@ async def test_a_hosts_key_goes_to_that_host_alone(site: Site) -> None:
     assert HttpRules(secrets={"api.example": {"k": "v"}}).secrets_for("api.example", is_encrypted=True) == {"k": "v"}
 
 
+def test_a_key_that_cannot_be_a_header_is_not_shown() -> None:
+    with pytest.raises(ConfigurationError, match=r"the header 'k' for 'api\.example' is empty, or holds") as raised:
+        HttpRules(secrets={"api.example": {"k": "s3cret\n"}})
+    assert "s3cret" not in str(raised.value)
+
+
 def test_rules_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert http_rules_of(context()) == HttpRules()
     monkeypatch.setenv("GLM_AGENT_HTTP_ALLOW", "a.example, *.b.example:8080,")

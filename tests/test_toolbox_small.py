@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from glm_agent import ConfigurationError, ToolContext, ToolError
 from glm_agent.messages import Event, ToolCall, ToolProgress
 from glm_agent.registry import ToolRegistry
+from glm_agent.simulate import SimulatorServer
 
 
 def context(deps: Any = None) -> ToolContext:
@@ -231,3 +232,21 @@ async def test_the_key_says_which_service_is_asked(service: Service, monkeypatch
         assert await web.web_search(context(), "x") == []
     assert (service.asked[0][1], service.asked[0][2]["search_engine"]) == ("Bearer from.mainland", "search_std")
     assert "k.ey" not in repr(web.WebService(api_key="k.ey"))
+    with pytest.raises(ConfigurationError, match="the key of the web service") as raised:
+        web.WebService(api_key="k.ey\n")
+    assert "k.ey" not in str(raised.value)
+
+
+@pytest.mark.anyio
+async def test_the_simulated_service_answers_too() -> None:
+    with SimulatorServer("directive") as server:
+        deps = web.WebService(api_key=server.api_key, base_url=server.base_url)
+        with anyio.fail_after(20):
+            hits = await web.web_search(context(deps), "glm", count=3, site="docs.z.ai")
+            read = await web.read_page(context(deps), hits[0]["url"])
+        refused = web.WebService(api_key=server.api_key, base_url=server.base_url, engine="x")
+        with anyio.fail_after(20), pytest.raises(ToolError, match=r"refused \(status 400\)"):
+            await web.web_search(context(refused), "glm")
+    assert [hit["url"] for hit in hits] == [f"https://docs.z.ai/{number}" for number in (1, 2, 3)]
+    assert read["url"] == "https://docs.z.ai/1"
+    assert read["text"]

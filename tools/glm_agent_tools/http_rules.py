@@ -10,6 +10,12 @@ from ipaddress import ip_network
 from glm_agent import ConfigurationError, ToolContext
 
 
+def check_secret(value: str, *, what: str) -> None:
+    """Whether it can stand in a header; the HTTP library would show it in its error. Raises ``ConfigurationError``."""
+    if not value or not value.isascii() or not value.isprintable() or value != value.strip():
+        raise ConfigurationError(f"{what} is empty, or holds spaces at its ends, a line end or what is no ASCII")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HttpRules:
     """In ``deps``, or as ``.http`` of them; else read from ``GLM_AGENT_HTTP_ALLOW`` and ``GLM_AGENT_HTTP_PRIVATE``."""
@@ -29,6 +35,10 @@ class HttpRules:
                 ip_network(network, strict=False)
             except ValueError:
                 raise ConfigurationError(f"'{network}' is no network: write one such as 10.0.0.0/8") from None
+
+        for host, headers in self.secrets.items():
+            for name, value in headers.items():
+                check_secret(value, what=f"the header '{name}' for '{host}'")
 
     def secrets_for(self, host: str, *, is_encrypted: bool) -> Mapping[str, str]:
         """The headers to add; over a plain connection only for hosts that are written with ``http://``."""

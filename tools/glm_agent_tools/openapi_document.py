@@ -213,7 +213,7 @@ def _body(document: Json, body: Json, taken: set[str]) -> Parameter | None:
 
 
 def inlined(document: Json, schema: Any, *, trail: tuple[str, ...] = ()) -> Json:
-    """The schema without references; one that leads back to itself ends, the second time, as anything. ``nullable`` in today's words."""
+    """The schema without references, in the words of JSON Schema; one that leads back to itself ends as anything."""
     if not is_object(schema) or len(trail) > _MAX_DEPTH:
         return {}
     reference = schema.get("$ref")

@@ -108,6 +108,8 @@ class Command:
     """What it needs to read besides."""
     memory_bytes: int = 0
     """0 for no bound."""
+    descriptors: tuple[int, ...] = ()
+    """Open files that it gets under the same numbers."""
 
 
 async def run(command: Command, *, sandbox: Sandbox, temporary: Path) -> Outcome:
@@ -118,7 +120,7 @@ async def run(command: Command, *, sandbox: Sandbox, temporary: Path) -> Outcome
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as report:
         try:
-            process = await _start(writer)
+            process = await _start(writer, command.descriptors)
         finally:
             os.close(writer)
         outputs, stopped = await _follow(process, _order(command, sandbox, temporary), command.timeout_seconds)
@@ -176,11 +178,11 @@ def _python() -> list[str]:
     return sorted({os.path.realpath(path) for path in (sys.prefix, sys.base_prefix, *sysconfig.get_paths().values())})
 
 
-async def _start(report: int) -> Process:
+async def _start(report: int, descriptors: tuple[int, ...]) -> Process:
     command = [sys.executable, "-P", "-m", "glm_agent_tools.confined", str(report)]
     pipe = subprocess.PIPE
     return await anyio.open_process(
-        command, stdin=pipe, stdout=pipe, stderr=pipe, pass_fds=[report], start_new_session=True
+        command, stdin=pipe, stdout=pipe, stderr=pipe, pass_fds=[report, *descriptors], start_new_session=True
     )
 
 

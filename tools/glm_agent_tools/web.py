@@ -14,6 +14,7 @@ from pydantic import Field
 
 from glm_agent import ConfigurationError, ToolContext, ToolError, tool
 from glm_agent_tools.addresses import is_public
+from glm_agent_tools.http_rules import check_secret
 
 if TYPE_CHECKING:
     import httpx2
@@ -36,6 +37,9 @@ class WebService:
     base_url: str = "https://api.z.ai/api/paas/v4"
     engine: str = "search-prime"
     """``search_std``, ``search_pro`` … of bigmodel.cn; ``search-prime`` of z.ai."""
+
+    def __post_init__(self) -> None:
+        check_secret(self.api_key, what="the key of the web service")
 
 
 class Hit(TypedDict):
