@@ -138,7 +138,7 @@ class Authorized(httpx2.Auth):
                 return  # Somebody else has got a new one while we waited.
             self._prepare(challenge)
             try:
-                async with aclosing(self._obtained(request, challenge)) as flow:
+                async with aclosing(self._obtained(request, challenge, used)) as flow:
                     async for outgoing in (walk := _Walk(flow)):
                         async with aclosing(self._sent(outgoing)) as sending:
                             async for each in (steps := _Walk(sending)):
@@ -167,7 +167,7 @@ class Authorized(httpx2.Auth):
                 return
             reply = yield follow
 
-    async def _obtained(self, request: httpx2.Request, challenge: httpx2.Response | None) -> _Flow:
+    async def _obtained(self, request: httpx2.Request, challenge: httpx2.Response | None, used: str) -> _Flow:
         """The provider's flow without its sending of the request: that has its answer already, or waits."""
         flow = self._provider._auth_flow(request)  # pyright: ignore[reportPrivateUsage]
         is_fed = False
@@ -176,7 +176,7 @@ class Authorized(httpx2.Auth):
             while True:
                 if outgoing is not request:
                     outgoing = await flow.asend((yield outgoing))
-                elif is_fed or self._is_alone or challenge is None or self._is_refreshed(challenge):
+                elif is_fed or self._is_alone or challenge is None or self._is_refreshed(challenge, used):
                     return
                 else:
                     is_fed = True
@@ -185,9 +185,8 @@ class Authorized(httpx2.Auth):
                     except StopAsyncIteration:
                         return
 
-    def _is_refreshed(self, challenge: httpx2.Response) -> bool:
-        said = challenge.request.headers.get("Authorization", "").partition(" ")[2]
-        return challenge.status_code == 401 and bool(self._tokens.access_token) and self._tokens.access_token != said
+    def _is_refreshed(self, challenge: httpx2.Response, used: str) -> bool:
+        return challenge.status_code == 401 and self._tokens.access_token not in ("", used)
 
     def _prepare(self, challenge: httpx2.Response | None) -> None:
         """Have the provider refresh before it asks a person: to it the token in use has ended."""
