@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glm_agent.messages import ToolSpec
-from glm_agent.wire.markup import rescue, split_name
+from glm_agent.wire.markup import Rescued, rescue, split_name
 
 PROPERTIES = {
     "city": {"type": "string"},
@@ -148,3 +148,11 @@ def test_a_name_that_swallowed_its_arguments_is_taken_apart(
     name: str, arguments: str, expected: tuple[str, str] | None
 ) -> None:
     assert split_name(name, arguments, TOOLS) == (expected or (name, arguments))
+
+
+@pytest.mark.parametrize("count", [1, 200_000])
+def test_a_long_run_of_spaces_in_markup_costs_no_more_than_its_length(count: int) -> None:
+    # Quadratic, this takes minutes.
+    text = f"<tool_call>now {{{' ' * count}}}{' ' * count}</tool_call>"
+    assert rescue(text, TOOLS) == ("", (Rescued("now", "{}"),))
+    assert rescue(text.replace("}", "x"), TOOLS)[1] == ()

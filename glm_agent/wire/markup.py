@@ -25,7 +25,7 @@ _OPEN = "<tool_call>"
 _BLOCK = re.compile(r"<tool_call>((?:(?!</?tool_call>).)*)(</tool_call>|\Z)", re.DOTALL)
 _PAIR = re.compile(r"\s*<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>\s*", re.DOTALL)
 _STRAY = re.compile(r"(?:\s|</?(?:tool_call|arg_value|arg_key)>)*")
-_NAMED = re.compile(r"\s*([a-zA-Z0-9_-]+)\s*(.*?)\s*\Z", re.DOTALL)
+_NAME = re.compile(r"\s*([a-zA-Z0-9_-]+)")
 
 
 class Rescued(NamedTuple):
@@ -80,12 +80,12 @@ def _last_blocks(text: str) -> list[re.Match[str]]:
 
 
 def _parse(body: str, tools: Mapping[str, ToolSpec], *, is_closed: bool) -> Rescued | None:
-    named = _NAMED.match(body)
+    named = _NAME.match(body)
     if body.lstrip().startswith("{"):
         return _from_object(body, tools)
     if named is None or named[1] not in tools:
         return None
-    name, rest = named[1], named[2]
+    name, rest = named[1], body[named.end() :].strip()
     if not rest and not is_closed:
         return None
     arguments = _arguments(rest, tools[name])
