@@ -24,8 +24,7 @@ def listed(given: Any, *, argument: str) -> list[Any]:
     """Many things as a list. One thing where many belong is a slip: a text would be taken letter by letter."""
     if isinstance(given, str | Path | Mapping) or not isinstance(given, Iterable):
         raise ConfigurationError(f"{argument}= takes a list, and got {given!r}: write {argument}=[…] around it")
-    items: Iterable[Any] = given
-    return list(items)
+    return [*given]  # pyright: ignore[reportUnknownVariableType]
 
 
 def servers_maker(servers: Iterable[Any]) -> Callable[[], MCPServers | None]:
