@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         VideoPart,
     )
     from glm_agent.models.account import SignedKey
+    from glm_agent.models.catalog import ModelInfo, Price
     from glm_agent.models.endings import Endings
     from glm_agent.models.endpoints import GLMClient
     from glm_agent.models.model import Model
@@ -66,6 +67,7 @@ _ROOMS = {
     "glm_agent.messages": "ApprovalDecision ApprovalRequested AudioPart Event FilePart ImagePart Message ModelRequest "
     "ModelResponse ModelSettings Part ToolCall ToolResult ToolSpec TurnResult Usage UserMessage VideoPart",
     "glm_agent.models.account": "SignedKey",
+    "glm_agent.models.catalog": "ModelInfo Price",
     "glm_agent.models.endings": "Endings",
     "glm_agent.models.endpoints": "GLMClient",
     "glm_agent.models.model": "Model",
@@ -75,7 +77,7 @@ _ROOMS = {
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}
 
-__all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [
     "Agent",
     "AgentError",
     "ApprovalDecision",
@@ -98,6 +100,7 @@ __all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
     "Model",
     "ModelConnectionError",
     "ModelError",
+    "ModelInfo",
     "ModelProtocolError",
     "ModelRequest",
     "ModelResponse",
@@ -106,6 +109,7 @@ __all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
     "ModelTimeout",
     "Part",
     "Policy",
+    "Price",
     "QuotaExhausted",
     "RateLimited",
     "Retrieval",
@@ -123,7 +127,7 @@ __all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
     "UserMessage",
     "VideoPart",
     "WebSearch",
-    "__version__",
+    "__version__",  # pyright: ignore[reportUnsupportedDunderAll]
     "tool",
 ]
 

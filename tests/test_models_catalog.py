@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glm_agent.messages import Usage
-from glm_agent.models.catalog import MODELS, ModelInfo, Price, cost_usd, lookup
+from glm_agent.models.catalog import MODELS, ModelInfo, Price, cost, cost_usd, lookup
 from glm_agent.wire.dialects import canonical_name
 
 
@@ -97,3 +97,21 @@ def test_an_unknown_price_is_none_and_not_nothing() -> None:
 def test_no_usage_however_odd_costs_less_than_nothing(model: str, given_: int, cached: int, put_out: int) -> None:
     cost = cost_usd(model, Usage(input_tokens=given_, cached_tokens=cached, output_tokens=put_out))
     assert cost is None or cost >= 0
+
+
+@pytest.mark.parametrize(
+    ("model", "usage", "yuan"),
+    [
+        ("glm-5.3", Usage(input_tokens=1_000_000), 8.0),
+        ("z-ai/glm-5.3-flash", Usage(input_tokens=1_000_000, cached_tokens=1_000_000), 0.23),
+        ("glm-4.7-flash", Usage(output_tokens=10**6), 0.0),
+        ("glm-4.6", Usage(output_tokens=10**6), None),
+    ],
+)
+def test_what_tokens_cost_in_yuan(model: str, usage: Usage, yuan: float | None) -> None:
+    assert cost(model, usage, currency="CNY") == (None if yuan is None else pytest.approx(yuan))
+
+
+def test_a_batch_costs_half() -> None:
+    usage = Usage(input_tokens=1_000_000)
+    assert cost("glm-5.3", usage, is_batch=True) == pytest.approx(0.7)

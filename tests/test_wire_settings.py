@@ -206,3 +206,26 @@ def test_the_hosts_addresses_are_those_of_the_documents() -> None:
 )
 def test_a_model_is_known_under_every_hosts_name_for_it(name: str, canonical: str) -> None:
     assert canonical_name(name) == canonical
+
+
+# -- what only some accounts and models have
+
+
+def test_marks_checks_and_roles_go_to_zhipus_servers_alone() -> None:
+    given = {"watermark_enabled": False, "sensitive_word_check": False, "meta": {"user_name": "A", "bot_name": "B"}}
+    got = fields("charglm-4", **given)
+    assert got["watermark_enabled"] is False
+    assert got["sensitive_word_check"] == {"type": "ALL", "status": "DISABLE"}
+    assert got["meta"] == {"user_name": "A", "bot_name": "B"}
+    assert fields(sensitive_word_check=True)["sensitive_word_check"]["status"] == "ENABLE"
+    assert not fields("charglm-4", "vllm", **given).keys() & given.keys()
+
+
+@pytest.mark.parametrize("meta", [{"user": "A"}, {"user_name": 1}])
+def test_roles_of_another_kind_are_refused(meta: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="the setting 'meta'"):
+        fields("charglm-4", meta=meta)
+
+
+def test_a_choice_of_tools_is_never_sent() -> None:
+    assert "tool_choice" not in fields(tool_choice="required")

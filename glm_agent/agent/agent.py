@@ -28,7 +28,7 @@ from glm_agent.messages import (
     UserMessage,
 )
 from glm_agent.models.budget import BudgetedModel
-from glm_agent.models.catalog import cost_usd
+from glm_agent.models.catalog import ModelInfo, cost_usd
 from glm_agent.models.choice import ChoiceModel
 from glm_agent.models.endings import Endings, EndingsModel
 from glm_agent.models.model import Model
@@ -76,6 +76,7 @@ class Agent:
         base_url: Else ``ZAI_BASE_URL`` and the like, else the provider's.
         client: An ``httpx2.AsyncClient`` to use; it stays open.
         fallback: Models that are asked, in order, when ``model`` fails; ``"glm-5.3|glm-5.2"`` says the same.
+        catalog: Windows, limits and prices of models by name, where you know better than the table that ships.
         endings: What is done about answers that are none (empty, cut, too long a history) before they end the turn.
         settings: Temperature, thinking and the like.
         expose_errors: Whether the model reads the message of a tool's exception.
@@ -107,12 +108,15 @@ class Agent:
         client: httpx2.AsyncClient | None = None,
         fallback: Sequence[str | Model] = (),
         endings: Endings | None = None,
+        catalog: Mapping[str, ModelInfo] | None = None,
         settings: ModelSettings | None = None,
         expose_errors: bool = True,
     ) -> None:
         if max_steps < 1:
             raise ConfigurationError(f"max_steps is {max_steps}: a turn needs at least 1")
-        new_model = model_maker(model, fallback=fallback, api_key=api_key, base_url=base_url, client=client)
+        new_model = model_maker(
+            model, fallback=fallback, catalog=catalog, api_key=api_key, base_url=base_url, client=client
+        )
         new_servers = names.servers_maker(mcp_servers)
         self._runtimes = Runtimes(lambda: Runtime(new_model(), new_servers()))
         self._blocking = Blocking()
@@ -129,7 +133,7 @@ class Agent:
         self._session, self._journal = session, journal
         self._approve, self._ask = approve, ask
         self._keep_results = keep_results
-        self._endings = endings
+        self._endings, self._catalog = endings, catalog
         given = settings or ModelSettings()
         self._settings = replace(given, hosted_tools=(*given.hosted_tools, *hosted)) if hosted else given
 
@@ -319,7 +323,7 @@ class Agent:
                 model,
                 max_tokens=budget.max_tokens,
                 max_cost_usd=budget.max_cost_usd,
-                cost_usd=partial(cost_usd, model.name),
+                cost_usd=partial(cost_usd, model.name, overrides=self._catalog),
                 spent=turn.usage,
             )
         model = ChoiceModel(EndingsModel(model, endings=self._endings))

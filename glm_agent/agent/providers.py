@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from glm_agent.errors import ConfigurationError
+from glm_agent.models.catalog import ModelInfo, lookup
 from glm_agent.models.fallback import FallbackModel
 from glm_agent.models.limit import LimitedModel, shared_limit
 from glm_agent.models.model import Model
@@ -31,6 +32,7 @@ def model_maker(
     model: str | Model,
     *,
     fallback: Sequence[str | Model] = (),
+    catalog: Mapping[str, ModelInfo] | None = None,
     api_key: str | None,
     base_url: str | None,
     client: httpx2.AsyncClient | None,
@@ -45,7 +47,16 @@ def model_maker(
     several = [one for given in (model, *fallback) for one in (given.split("|") if isinstance(given, str) else [given])]
     last = len(several) - 1
     makers = [
-        _maker(one, api_key, base_url, client, environ, is_last=at == last, is_first=at == 0)
+        _maker(
+            one,
+            api_key=api_key,
+            base_url=base_url,
+            client=client,
+            environ=environ,
+            catalog=catalog,
+            is_first=at == 0,
+            is_last=at == last,
+        )
         for at, one in enumerate(several)
     ]
     return makers[0] if not last else lambda: _with_fallbacks([make() for make in makers])
@@ -53,11 +64,12 @@ def model_maker(
 
 def _maker(
     model: str | Model,
+    *,
     api_key: str | None,
     base_url: str | None,
     client: httpx2.AsyncClient | None,
     environ: Mapping[str, str],
-    *,
+    catalog: Mapping[str, ModelInfo] | None,
     is_first: bool,
     is_last: bool,
 ) -> Callable[[], Connection]:
@@ -78,7 +90,8 @@ def _maker(
             host = provider or _provider_of_url(base_url) or _provider_by_key(environ)
             dialect, name_there = DIALECTS[host], name
             key, url = api_key or _key(dialect, name, environ), base_url or _base_url(dialect, environ)
-        glm = GLMModel(name_there, api_key=key, base_url=url, client=client, dialect=dialect)
+        info = lookup(name_there, overrides=catalog)
+        glm = GLMModel(name_there, api_key=key, base_url=url, client=client, dialect=dialect, info=info)
         return Connection(_persistent(glm, key, name_there, url, is_last=is_last), glm.aclose)
 
     return make
