@@ -11,7 +11,7 @@ No network, no key, no files. What runs is what runs in an agent: the schema, th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 import anyio
 
+from glm_agent.driver import InlineSteps, NestingTools
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import Event, Part, ToolCall, ToolProgress, ToolResult, ToolSpec
 from glm_agent.registry import ToolContext, ToolRegistry
@@ -77,6 +78,7 @@ class ToolTester:
 
     def __init__(self, *tools: Any, deps: Any = None, session: str = "test", answers: Iterable[Any] = ()) -> None:
         self._registry = ToolRegistry([found for given in tools for found in _found(given)])
+        self._tools = NestingTools(self._registry, steps=InlineSteps())
         self._deps, self._session = deps, session
         self._answers = iter(answers)
         self.asked: list[Question] = []
@@ -102,18 +104,14 @@ class ToolTester:
             idempotency_key=f"test-{name}",
             emit=events.append,
             asker=self._ask,
-            caller=self._call_tool,
         )
-        result = await self._registry.call(call, context)
+        result = await self._tools.call(call, context)
+        assert isinstance(result, ToolResult)  # no permissions and no budget here, which answer with other things
         return Outcome(result=result, events=tuple(events))
 
     async def _ask(self, question: Question) -> Any:
         self.asked.append(question)
         return next(self._answers, None)
-
-    async def _call_tool(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
-        """What ``context.call_tool`` does: the other tools given here, without permissions."""
-        return (await self.call(name, **arguments)).result
 
     def call_sync(self, name: str, text: str | None = None, /, **arguments: Any) -> Outcome:
         """``call`` for tests without an event loop."""
