@@ -14,6 +14,9 @@ from glm_agent.errors import ConfigurationError
 from glm_agent.mcp import names
 from glm_agent.mcp.authorization import OAuth
 
+PORT = "${port}"
+"""Stands for a free port in an entry that has both ``command`` and ``url``."""
+
 Transport = Literal["stdio", "http", "sse", "memory"]
 
 
@@ -98,7 +101,7 @@ def check(config: ServerConfig) -> ServerConfig:
 
 def _is_http(url: str) -> bool:
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(url.replace(PORT, "1"))
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False

@@ -51,11 +51,9 @@ def _derived(config: ServerConfig) -> str:
 def _settled(config: ServerConfig, data: Mapping[str, Any], context: Context) -> ServerConfig:
     """The transport that follows from the keys, and paths that begin at the right folder."""
     said = any(key in data for key in SAYS_TRANSPORT)
-    if config.command and config.url:
-        context.fail("url", says="and 'command' are both given. Keep one: a server is started or called")
     if config.url and (not said or config.transport == "stdio"):
         config = replace(config, transport="http")
-    if config.transport != "stdio":
+    if not config.command:
         return replace(config, cwd=None)
     folder = context.variables.folder
     cwd = str(folder / Path(config.cwd).expanduser()) if config.cwd else config.cwd

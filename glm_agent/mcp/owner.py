@@ -22,6 +22,7 @@ from glm_agent.errors import MCPServerError
 from glm_agent.mcp.callbacks import Callbacks, Note
 from glm_agent.mcp.config import ServerConfig
 from glm_agent.mcp.failure import Lost, Refused, SessionLost, Unauthorized, missing_program, sentence, shown
+from glm_agent.mcp.launch import launched, with_port
 from glm_agent.mcp.process import ServerProcess, run_server
 
 if TYPE_CHECKING:
@@ -111,12 +112,15 @@ class Owner:
     @asynccontextmanager
     async def _connected(self) -> AsyncGenerator[Link]:
         async with AsyncExitStack() as stack:
-            if self.config.transport == "stdio":
+            config = with_port(self.config)
+            if config.command:
                 # Started before the SDK is imported, so that the two seconds run side by side.
-                self.process = await stack.enter_async_context(run_server(self.config))
+                self.process = await stack.enter_async_context(run_server(config))
             connect = await anyio.to_thread.run_sync(_import_connect, abandon_on_cancel=True)
+            if config.transport != "stdio" and self.process:
+                await stack.enter_async_context(launched(config, self.process))
             opened = connect(
-                self.config,
+                config,
                 process=self.process,
                 note=self.note,
                 callbacks=self.callbacks,
@@ -141,11 +145,11 @@ def _first(error: BaseException) -> BaseException:
 
 def _reason(config: ServerConfig, error: BaseException, *, was_ready: bool) -> str:
     match error:
-        case OSError() if config.transport == "stdio":
+        case OSError() if config.command:
             return missing_program(config, error)
         case Refused():
             return str(error)
-        case Lost() | SessionLost() if config.transport == "stdio":
+        case Lost() | SessionLost() if config.command:
             return "the connection was lost" if was_ready else "it ended before it was ready"
         case _:
             return str(error) or type(error).__name__

@@ -92,15 +92,17 @@ async def run_server(config: ServerConfig) -> AsyncGenerator[ServerProcess]:
     Raises ``OSError`` when the program cannot be started.
     """
     env = environment(config.env, os.environ)
-    process = await anyio.open_process(
-        [locate(config.command, env), *config.args],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=env,
-        cwd=config.cwd,
-        start_new_session=os.name == "posix",
-    )
+    # Cut off half-way, a start would leave a process that nobody knows of.
+    with anyio.CancelScope(shield=True):
+        process = await anyio.open_process(
+            [locate(config.command, env), *config.args],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
+            cwd=config.cwd,
+            start_new_session=os.name == "posix",
+        )
     server = ServerProcess(process=process)
     try:
         async with anyio.create_task_group() as tasks:

@@ -98,15 +98,28 @@ class ServerConnection:
     def start_soon(self) -> None:
         """Start the server in a task of its own; what goes wrong is a notice, and what a call then raises."""
 
-        async def verify() -> None:
-            try:
-                await self.tools()
-            except MCPServerError as error:
-                text = f"it is not there yet: {error}"
-                self._on_event(Notice(text=text, level="warning", source=f"mcp:{self.config.name}"))
+        token = anyio.lowlevel.current_token()
+        if token in self._owners:
+            return
+        try:
+            owner = self._open(token)
+        except MCPServerError as error:
+            self._say_absent(error)
+            return
 
-        if anyio.lowlevel.current_token() not in self._owners:
-            detach(verify, name=f"mcp {self.config.name} lock")
+        async def verify() -> None:
+            # Of this opening alone: asking for the tools would start a server anew that was closed meanwhile.
+            await owner.ready.wait()
+            if owner.link is not None:
+                self._judge(owner.link.listed)
+            elif owner.error is not None:
+                self._say_absent(owner.error)
+
+        detach(verify, name=f"mcp {self.config.name} lock")
+
+    def _say_absent(self, error: MCPServerError) -> None:
+        text = f"it is not there yet: {error}"
+        self._on_event(Notice(text=text, level="warning", source=f"mcp:{self.config.name}"))
 
     async def tools(self) -> tuple[Tool, ...]:
         """What the server offers and the configuration allows. Starts it; raises ``MCPServerError``."""

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from glm_agent.mcp.config import PORT
+
 _BRACED = re.compile(r"\$\{([^${}]*)\}")
 _BARE_TOO = re.compile(r"\$\{([^${}]*)\}|\$([A-Za-z_][A-Za-z0-9_]*)")
 
@@ -76,4 +78,5 @@ _WORDS: Mapping[str, Callable[[Variables], str]] = {
     "userHome": lambda variables: str(variables.home),
     "pathSeparator": lambda _: os.sep,
     "/": lambda _: os.sep,
+    "port": lambda _: PORT,  # filled in when the server is started
 }

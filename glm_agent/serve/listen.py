@@ -7,8 +7,9 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import anyio
 from mcp.server import Server
 from mcp.server.stdio import stdio_server
 from mcp.server.transport_security import TransportSecuritySettings
@@ -17,7 +18,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from glm_agent.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    import uvicorn
+
 PATH = "/mcp"
+_CLOSE_SECONDS = 3
 
 
 async def serve_stdio(server: Server[Any]) -> None:
@@ -45,10 +50,22 @@ async def serve_http(
     listener = _bound(host, port)
     shown = f"[{host}]" if ":" in host else host
     on_ready(f"http://{shown}:{listener.getsockname()[1]}{PATH}")
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
-    # Signals are the caller's.
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=_CLOSE_SECONDS)
     running = uvicorn.Server(config)
-    await running._serve([listener])  # pyright: ignore[reportPrivateUsage]
+    with listener:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_stop_when_cancelled, running)
+            # Cut off, it would leave its connections open; told to stop, it closes them within its bound.
+            with anyio.CancelScope(shield=True):
+                await running.serve(sockets=[listener])
+            tasks.cancel_scope.cancel()
+
+
+async def _stop_when_cancelled(running: uvicorn.Server) -> None:
+    try:
+        await anyio.sleep_forever()
+    finally:
+        running.should_exit = True
 
 
 def http_app(
