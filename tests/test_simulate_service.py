@@ -36,6 +36,14 @@ def said(*messages: Body, **fields: Any) -> Body:
     return request(messages=[USER, *messages], **fields)
 
 
+def shown(parts: list[Body], *, model: str = "glm-4.6v") -> Body:
+    return request(model=model, messages=[{"role": "user", "content": parts}])
+
+
+def picture(data: str) -> Body:
+    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
+
+
 def asked_to_call(*calls: Body, **fields: Any) -> Body:
     return {"role": "assistant", "content": "", "tool_calls": [*calls], **fields}
 
@@ -155,6 +163,21 @@ REFUSED: dict[str, tuple[str, str, Body]] = {
         "1210",
         request(model="glm-4.6v", messages=[{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]),
     ),
+    "too many pictures": ("parts.images", "1210", shown([PICTURE] * 6, model="glm-4v-plus-0111")),
+    "a picture too large": ("parts.images", "1210", shown([picture("A" * 7_000_000)])),
+    "a picture as data where links are wanted": (
+        "parts.images",
+        "1210",
+        shown([picture("AAAA")], model="glm-4v-flash"),
+    ),
+    "a video as data": ("parts.links", "1210", shown([{"type": "video_url", "video_url": {"url": "AAAA"}}])),
+    "a sound of another kind": (
+        "parts.sound",
+        "1210",
+        shown([{"type": "input_audio", "input_audio": {"data": "AAAA", "format": "ogg"}}], model="glm-4-voice"),
+    ),
+    "a word check of another kind": ("word_check", "1214", request(sensitive_word_check={"type": "SOME"})),
+    "a role that is none": ("meta", "1214", request(model="charglm-4", meta={"user": "A"})),
     "a file beside a picture": (
         "parts.exclusive",
         "1215",

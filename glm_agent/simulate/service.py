@@ -186,6 +186,20 @@ def _effort(asked: Asked) -> Iterator[str]:
         yield f"The parameter 'reasoning_effort' is illegal: this model takes {', '.join(sorted(known))}"
 
 
+def _word_check(asked: Asked) -> Iterator[str]:
+    wanted = asked.body.get("sensitive_word_check")
+    if wanted is not None and (wanted.get("type") != "ALL" or wanted.get("status") not in ("ENABLE", "DISABLE")):
+        yield "The parameter 'sensitive_word_check' is illegal: type is 'ALL', status 'ENABLE' or 'DISABLE'"
+
+
+def _meta(asked: Asked) -> Iterator[str]:
+    for name, value in (asked.body.get("meta") or {}).items():
+        if name not in ("user_info", "bot_info", "user_name", "bot_name"):
+            yield f"Unknown parameter 'meta.{name}'"
+        elif not isinstance(value, str):
+            yield f"The parameter 'meta.{name}' is illegal: it must be a string"
+
+
 RULES: tuple[Rule, ...] = (
     Rule("fields.required", "model and messages must be there", "OpenAPI; codes", 400, "1213", _missing),
     Rule("fields.type", "each field has its type", "OpenAPI; codes", 400, "1214", _types),
@@ -199,6 +213,8 @@ RULES: tuple[Rule, ...] = (
     Rule("thinking.fields", "type enabled or disabled, clear_thinking", "OpenAPI", 400, "1214", _thinking),
     Rule("thinking.forced", "the 5.3 family cannot stop thinking", "seen on z.ai, 2026-08", 400, "1210", _disabled),
     Rule("thinking.effort", "effort values by model", "thinking guide, docs.z.ai 2026-09", 400, "1210", _effort),
+    Rule("word_check", "type ALL, status ENABLE or DISABLE", "zai-sdk 0.2.3", 400, "1214", _word_check),
+    Rule("meta", "texts for the four roles", "OpenAPI (charglm-4)", 400, "1214", _meta),
     *MESSAGE_RULES,
     *TOOL_RULES,
 )

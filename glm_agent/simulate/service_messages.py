@@ -21,6 +21,7 @@ ROLES: dict[str, frozenset[str]] = {
 _PARTS = {"image_url": "url", "video_url": "url", "file_url": "url", "input_audio": "data"}
 _HOSTED = ("web_search", "retrieval", "mcp", "code_interpreter", "drawing_tool", "web_browser")
 _MOST_PARTS = 50
+_MOST_PICTURE_BYTES = 5 * 2**20
 
 
 def _shape(asked: Asked) -> Iterator[str]:
@@ -86,6 +87,33 @@ def _part_fields(asked: Asked) -> Iterator[str]:
                 yield f"messages[{at}].content: a part of type '{kind}' is empty"
         if len(_parts(message)) > _MOST_PARTS + 1:
             yield f"messages[{at}].content has more than {_MOST_PARTS} parts"
+
+
+def _pictures(asked: Asked) -> Iterator[str]:
+    for at, message in enumerate(asked.messages):
+        urls = [part["image_url"]["url"] for part in _parts(message) if part["type"] == "image_url"]
+        if len(urls) > asked.facts.most_pictures:
+            yield f"messages[{at}].content has {len(urls)} images: at most {asked.facts.most_pictures}"
+        for data in (url.rpartition(",")[2] for url in urls if not url.startswith(("http://", "https://"))):
+            if asked.facts.only_links:
+                yield f"messages[{at}].content: this model takes images as links only"
+            elif len(data) * 3 // 4 - data[-2:].count("=") > _MOST_PICTURE_BYTES:
+                yield f"messages[{at}].content: an image is larger than 5 MB"
+
+
+def _links(asked: Asked) -> Iterator[str]:
+    for at, message in enumerate(asked.messages):
+        for part in _parts(message):
+            kind = part["type"]
+            if kind in ("video_url", "file_url") and not part[kind]["url"].startswith(("http://", "https://")):
+                yield f"messages[{at}].content: a part of type '{kind}' must be a link"
+
+
+def _sounds(asked: Asked) -> Iterator[str]:
+    for at, message in enumerate(asked.messages):
+        for part in _parts(message):
+            if part["type"] == "input_audio" and part["input_audio"].get("format") not in ("wav", "mp3"):
+                yield f"messages[{at}].content: input_audio.format must be 'wav' or 'mp3'"
 
 
 def _exclusive(asked: Asked) -> Iterator[str]:
@@ -175,6 +203,9 @@ MESSAGE_RULES: tuple[Rule, ...] = (
     Rule("messages.content", "contents are there, and not empty", "OpenAPI; MetaGLM sdk#14", 400, "1214", _contents),
     Rule("parts.type", "pictures only from users, to models that see", "CodexPlusPlus#1760", 400, "1210", _types),
     Rule("parts.value", "each part has its value", "OpenAPI; codegraff#812", 400, "1210", _part_fields),
+    Rule("parts.images", "images: number by model, 5 MB each", "OpenAPI", 400, "1210", _pictures),
+    Rule("parts.links", "videos and files are links", "OpenAPI", 400, "1210", _links),
+    Rule("parts.sound", "sounds are wav or mp3", "OpenAPI (glm-4-voice)", 400, "1210", _sounds),
     Rule("parts.exclusive", "files stand alone", "OpenAPI", 400, "1215", _exclusive),
     Rule("assistant.empty", "an assistant message says or calls something", "one-api#1153", 400, "1214", _assistant),
     Rule("calls.shape", "calls have id, name and arguments as a string", "OpenAPI", 400, "1214", _calls),

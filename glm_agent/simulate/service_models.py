@@ -30,6 +30,10 @@ class ModelFacts:
     """``max_tokens`` where the request has none."""
     parts: frozenset[str] = frozenset({"text"})
     """Types of content parts in a user message."""
+    most_pictures: int = 50
+    """Pictures in one message."""
+    only_links: bool = False
+    """Whether pictures are taken as addresses alone."""
     thinking: Manner = "may"
     efforts: frozenset[str] = frozenset()
     """Accepted values of ``reasoning_effort``; empty: the field is ignored."""
@@ -74,9 +78,17 @@ MODELS: dict[str, ModelFacts] = {
     "glm-4-air-250414": ModelFacts(window=128_000, max_output=16_384, default_output=16_384, thinking="never"),
     "glm-4-plus": ModelFacts(window=128_000, max_output=4_095, default_output=1_024, thinking="never"),
     "glm-4v-plus-0111": ModelFacts(
-        window=64_000, max_output=8_192, default_output=1_024, parts=_SEEING, thinking="never"
+        window=64_000, max_output=8_192, default_output=1_024, parts=_SEEING, thinking="never", most_pictures=5
     ),
-    "glm-4v-flash": ModelFacts(window=64_000, max_output=1_024, default_output=1_024, parts=_SEEING, thinking="never"),
+    "glm-4v-flash": ModelFacts(
+        window=64_000,
+        max_output=1_024,
+        default_output=1_024,
+        parts=frozenset({"text", "image_url"}),
+        thinking="never",
+        most_pictures=1,
+        only_links=True,
+    ),
     "glm-4-voice": ModelFacts(
         window=8_192,
         max_output=4_096,
