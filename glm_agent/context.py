@@ -54,7 +54,7 @@ def shorten(messages: Sequence[Message], *, max_tokens: int) -> tuple[Message, .
     for at in reversed(range(len(units))):
         if at != said_last:
             room -= count_tokens(units[at])
-            if room < 0 and at not in kept:
+            if room < 0:
                 break
             kept.add(at)
     missing = sum(len(unit) for at, unit in enumerate(units) if at not in kept)

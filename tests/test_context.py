@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glm_agent.context import count_tokens, repair
+from glm_agent.context import count_tokens, repair, shorten
 from glm_agent.messages import ImagePart, Message, ModelResponse, ToolCall, ToolResult, UserMessage
 from glm_agent.turn import open_calls
 
@@ -124,6 +124,82 @@ def test_the_calls_of_the_last_response_stay_open_where_a_turn_goes_on(
     history: tuple[Message, ...], expected: tuple[Message, ...]
 ) -> None:
     assert repair(history, keep_open=True) == expected
+
+
+# -- shorten ------------------------------------------------------------------------------------------
+
+
+def note(missing: int) -> UserMessage:
+    return UserMessage(text=f"({missing} earlier messages are left out)")
+
+
+def user(tokens: int, letter: str = "u") -> UserMessage:
+    return UserMessage(text=letter * 4 * tokens)
+
+
+def step(tokens: int, letter: str = "s") -> tuple[ModelResponse, ToolResult]:
+    """A response with a call and its result: 2 tokens of the call, the rest the result's."""
+    call = ToolCall(id="a", name="name", arguments="{}xx")
+    return ModelResponse(tool_calls=(call,)), ToolResult(call_id="a", content=letter * 4 * (tokens - 2))
+
+
+OLD, ASK, FIRST, SECOND, LAST = user(10, "o"), user(5), step(10, "f"), step(20, "s"), step(30, "l")
+LONG = (OLD, ASK, *FIRST, *SECOND, *LAST)
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "expected"),
+    [
+        (75, LONG),
+        (74, (note(1), ASK, *FIRST, *SECOND, *LAST)),
+        (65, (note(1), ASK, *FIRST, *SECOND, *LAST)),
+        (64, (note(3), ASK, *SECOND, *LAST)),
+        (55, (note(3), ASK, *SECOND, *LAST)),
+        (54, (note(5), ASK, *LAST)),
+        (1, (note(5), ASK, *LAST)),
+    ],
+)
+def test_whole_steps_are_left_out_the_oldest_first(max_tokens: int, expected: tuple[Message, ...]) -> None:
+    assert shorten(LONG, max_tokens=max_tokens) == expected
+
+
+def test_a_step_that_does_not_fit_ends_what_is_kept_also_where_an_older_one_would_fit() -> None:
+    history = (user(1), *step(3), user(1, "v"), *step(50), *step(5))
+    assert shorten(history, max_tokens=20) == (note(5), user(1, "v"), *step(5))
+
+
+def test_what_the_user_said_first_counts_where_it_was_said_last() -> None:
+    history = (user(5), *step(10, "f"), *step(10, "l"))
+    assert shorten(history, max_tokens=25) == history
+    assert shorten(history, max_tokens=24) == (note(2), user(5), *step(10, "l"))
+
+
+def test_what_the_user_said_after_the_last_step_stays_with_what_fits_before_it() -> None:
+    history = (OLD, *FIRST, ASK)
+    assert shorten(history, max_tokens=15) == (note(1), *FIRST, ASK)
+    assert shorten(history, max_tokens=14) == (note(3), ASK)
+
+
+def test_a_history_in_which_no_user_spoke_is_shortened_too() -> None:
+    assert shorten((*FIRST, *LAST), max_tokens=40) == (*FIRST, *LAST)
+    assert shorten((*FIRST, *LAST), max_tokens=39) == (note(2), *LAST)
+    assert shorten((), max_tokens=1) == ()
+
+
+@quiet
+@given(histories, st.integers(0, 40))
+def test_a_shortened_history_is_as_valid_as_it_was_and_ends_as_it_did(
+    history: tuple[Message, ...], max_tokens: int
+) -> None:
+    valid = repair(history)
+    shortened = shorten(list(valid), max_tokens=max_tokens)
+    assert is_valid(shortened)
+    assert isinstance(shortened, tuple)
+    if shortened != valid:
+        assert shortened[0] == note(len(valid) - len(shortened) + 1)
+        said = [m for m in valid if isinstance(m, UserMessage)]
+        assert [m for m in shortened[1:] if isinstance(m, UserMessage)][-1:] == said[-1:]
+        assert shortened[-1] == valid[-1]
 
 
 # -- length -------------------------------------------------------------------------------------------
