@@ -106,7 +106,7 @@ def test_the_report_tells_the_truth_and_follows_the_repository(repository: Path)
     assert "from the branch `trunk`" in report
     assert "agrees" in report  # what mcp-server-git says of the latest commit
     assert r"A \| pipe & a `tick`" in report
-    for name in ("git_summary", "count_lines", "git__git_log", "time__get_current_time", "write_file"):
+    for name in ("git_summary", "count_lines", "git__git_log", "clock__current_time", "write_file"):
         assert f"✓ {name}(" in done.stderr
 
     commit(repository, "More", main_dot_py="x = 1\n" * 50, web__app_dot_ts="let a = 1\n" * 7)

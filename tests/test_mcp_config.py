@@ -176,7 +176,6 @@ def test_an_unset_variable_is_named_with_its_place(tmp_path: Path) -> None:
         ({"command": "x", "disabled": "yes"}, "'disabled' is a string. Write true or false"),
         ({"url": "http://h", "type": "websocket"}, "'type' is 'websocket'. Write one of stdio, http, sse"),
         ({"url": "ftp://h"}, "has the address 'ftp://h'. Write http:// or https:// and a host"),
-        ({"url": "http://h", "command": "x"}, "and 'command' are both given. Keep one"),
         ({"args": ["x"]}, "has no 'command' and no 'url'"),
         ({"type": "http"}, "Write http:// or https:// and a host"),
     ],

@@ -117,11 +117,13 @@ class Owner:
                 # Started before the SDK is imported, so that the two seconds run side by side.
                 self.process = await stack.enter_async_context(run_server(config))
             connect = await anyio.to_thread.run_sync(_import_connect, abandon_on_cancel=True)
-            if config.transport != "stdio" and self.process:
-                await stack.enter_async_context(launched(config, self.process))
+            pipes = self.process
+            if pipes is not None and config.transport != "stdio":
+                await stack.enter_async_context(launched(config, pipes))
+                pipes = None
             opened = connect(
                 config,
-                process=self.process,
+                process=pipes,
                 note=self.note,
                 callbacks=self.callbacks,
                 is_legacy=self.is_legacy,
