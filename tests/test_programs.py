@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -236,3 +239,17 @@ def is_there(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_the_example_shows_fewer_steps_and_tokens_for_the_same_answer():
+    main = Path(__file__).parent.parent / "examples" / "08_program" / "main.py"
+    environ = {name: value for name, value in os.environ.items() if name != "MODEL"}
+    done = subprocess.run([sys.executable, main], capture_output=True, text=True, timeout=120, check=False, env=environ)
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^(\w[\w ]+?)\s+(\d+)\s+([\d,]+)\s+([\d,]+)\s{3}(.+)$", done.stdout, re.MULTILINE)
+    answers = {answer for *_, answer in rows}
+    assert len(answers) == 1
+    assert "owes" in answers.pop()
+    ten, once, program = [(int(steps), int(tokens.replace(",", ""))) for _, steps, tokens, *_ in rows]
+    assert (ten[0], once[0], program[0]) == (6, 3, 2)
+    assert program[1] * 5 < once[1] < ten[1]
