@@ -212,7 +212,7 @@ def test_a_file_of_the_working_directory_needs_no_ending(write: Write) -> None:
     ("source", "message"),
     [
         ("fils", "did you mean 'files'"),
-        ("nothing_like_it", "Installed: files, git, http, python"),
+        ("nothing_like_it", "Installed: files, git, http, programs"),
         ("./missing", "no file or folder './missing'"),
         ("missing.py", "no file or folder 'missing.py'"),
         ("missing.py:one", "no file or folder 'missing.py'"),
@@ -290,7 +290,8 @@ def test_an_interrupt_is_no_broken_plugin(write: Write) -> None:
 
 def test_the_toolbox_is_found_like_anybodys_plugin() -> None:
     own = {plugin.name: plugin.value for plugin in available("tools") if plugin.package == "glm-agent"}
-    names_of_modules = "files git http python search shell sqlite tables text think todo web".split()
+    names_of_modules = ["files", "git", "http", "programs", "python", "search", "shell", "sqlite", "tables"]
+    names_of_modules += ["text", "think", "todo", "web"]
     assert own == {"time": "glm_agent_tools.clock"} | {name: f"glm_agent_tools.{name}" for name in names_of_modules}
     assert "read_file" in names("files")
 

@@ -143,6 +143,7 @@ TOOLBOX = [
     "files",
     "git",
     "http",
+    "programs",
     "python",
     "search",
     "shell",

@@ -282,3 +282,25 @@ def test_the_tools_say_that_they_change_things() -> None:
     for made in (shell.run_command, python.python_script):
         assert (made.spec.effect, made.destructive, made.spec.is_untrusted) == ("write", True, True)
         assert "context" not in json.dumps(made.spec.parameters)
+
+
+async def test_a_command_ends_with_an_agent_that_is_killed(root: Path) -> None:
+    os.mkfifo(root / "ready")
+    program = f"""
+import anyio
+from glm_agent import ToolContext
+from glm_agent.messages import ToolCall
+from glm_agent_tools import shell
+from glm_agent_tools.workspace import Workspace
+call = ToolCall(id="1", name="t", arguments="")
+context = ToolContext(call=call, deps=Workspace({str(root)!r}))
+anyio.run(shell.run_command.function, context, ["bash", "-c", "(setsid sleep 50 &) ; echo $$ > ready; sleep 50"])
+"""
+    async with await anyio.open_process([sys.executable, "-c", program], stdout=None, stderr=None) as agent:
+        with anyio.fail_after(30):
+            pid = int(await anyio.to_thread.run_sync((root / "ready").read_text))
+        watched = os.pidfd_open(pid)
+        agent.kill()
+        with anyio.fail_after(30):
+            await anyio.wait_readable(watched)
+        os.close(watched)

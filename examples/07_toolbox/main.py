@@ -31,7 +31,7 @@ TOOLS = [
     "http",
     "web",
 ]
-TOOLS += ["time", "think", "todo"]
+TOOLS += ["time", "think", "todo", "programs"]
 
 SALES = "region,units,price\nnorth,4,2.50\nsouth,10,1.20\nnorth,1,9.00\n"
 STOCK = "CREATE TABLE stock (sku TEXT PRIMARY KEY, units INTEGER)"
@@ -64,6 +64,7 @@ call sqlite_schema {"path": "shop.db"}
 call sqlite_query {"path": "shop.db", "sql": "SELECT sku FROM stock WHERE units < ?", "parameters": [1]}
 call run_command {"command": ["wc", "-l", "sales.csv"]}
 call python_script {"code": "print(sum(n * n for n in range(10)))"}
+call run_python {"code": "print(sum(count_text(text=word, of='r')['occurrences'] for word in ['berry', 'pear']))"}
 call http_get {"url": "SITE/models"}
 call http_post {"url": "SITE/reader", "json": {"url": "https://example.com/"}}
 call web_search {"query": "GLM tools", "count": 2}

@@ -8,6 +8,7 @@
     git      what the history of a repository says, in figures
     shell    run a program, confined
     python   run a script, confined
+    programs a program that calls the other tools, confined
     http     ask addresses that are allowed
     web      search the web and read its pages, through GLM's service
     time     what time it is, reckoning with dates

@@ -24,7 +24,7 @@ _MAX_LINE_BYTES = 16 * 2**20
 _MAX_ERROR = 3_000
 
 
-@tool(timeout_seconds=640, max_output_tokens=10_000)
+@tool(destructive=True, timeout_seconds=640, max_output_tokens=10_000)
 async def run_python(
     context: ToolContext,
     code: Annotated[str, Field(min_length=1, max_length=200_000)],
