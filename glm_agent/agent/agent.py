@@ -79,6 +79,8 @@ class Agent:
         catalog: Windows, limits and prices of models by name, where you know better than the table that ships.
         endings: What is done about answers that are none (empty, cut, too long a history) before they end the turn.
         settings: Temperature, thinking and the like.
+        tool_search: Share of the model's context that definitions of MCP tools may take; beyond it they are found
+            by search. 0 is always, 1 never.
         expose_errors: Whether the model reads the message of a tool's exception.
 
     Raises:
@@ -110,6 +112,7 @@ class Agent:
         endings: Endings | None = None,
         catalog: Mapping[str, ModelInfo] | None = None,
         settings: ModelSettings | None = None,
+        tool_search: float = 0.1,
         expose_errors: bool = True,
     ) -> None:
         if max_steps < 1:
@@ -123,6 +126,7 @@ class Agent:
         own, hosted = names.split_hosted(tools)
         self.offer(own)
         self._expose_errors = expose_errors
+        self._tool_search = tool_search
         self._output = names.output_type(output_type)
         self._instructions = instructions
         self._max_steps = max_steps
@@ -306,6 +310,8 @@ class Agent:
         tools = PermittedTools(tools, self._policy)
         if self._budget.max_tool_calls is not None:
             tools = BudgetedTools(tools, max_calls=self._budget.max_tool_calls)
+        if served:
+            tools = await names.searched(tools, model=runtime.model.name, share=self._tool_search)
         tools = NestingTools(tools, steps=steps, approve=self._approve)
         return EquippedTools(tools, asker=self._ask, results=results)
 
@@ -326,7 +332,9 @@ class Agent:
                 cost_usd=partial(cost_usd, model.name, overrides=self._catalog),
                 spent=turn.usage,
             )
-        model = ChoiceModel(EndingsModel(model, endings=self._endings))
+        model = EndingsModel(model, endings=self._endings)
+        if self._settings.tool_choice not in (None, "auto"):
+            model = ChoiceModel(model)
         return self._output.checked(model) if self._output is not None else model
 
     def _valued(self, result: TurnResult) -> TurnResult:

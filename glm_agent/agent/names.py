@@ -11,6 +11,7 @@ from glm_agent.driver import InlineSteps, Steps
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import JsonObject
 from glm_agent.permissions import Policy
+from glm_agent.registry import Tools
 from glm_agent.turn import Turn, rebuild
 from glm_agent.wire.hosted import HostedTool
 
@@ -37,6 +38,14 @@ def servers_maker(servers: Iterable[Any]) -> Callable[[], MCPServers | None]:
 
     configs, warnings = read_servers(given)
     return lambda: MCPServers(configs, warnings=warnings)
+
+
+async def searched(tools: Tools, *, model: str, share: float) -> Tools:
+    """The tools, those of MCP servers behind a search where they would take more than the share of the context."""
+    from glm_agent.mcp.deferred import deferring
+    from glm_agent.models.catalog import lookup
+
+    return await deferring(tools, context_tokens=lookup(model).context_tokens, share=share)
 
 
 def split_hosted(given: Iterable[Any]) -> tuple[list[Any], tuple[JsonObject, ...]]:
