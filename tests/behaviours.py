@@ -105,6 +105,7 @@ accounts.signed | A key may sign tokens instead of being sent; they are used for
 accounts.cost | Tokens cost what the catalog says, cached ones less, in dollars | pricing, docs.z.ai 2026-10 | test_models_catalog::test_what_tokens_cost
 accounts.yuan | … and in yuan, at the mainland's site | pricing, docs.bigmodel.cn 2026-10 | test_models_catalog::test_what_tokens_cost_in_yuan
 accounts.count | Tokens are counted by the server before a request, tools included | {API} | test_models_endpoints::test_tokens_are_counted_by_the_server_tools_included
+accounts.estimate | Where the server does not count, an estimate does, corrected by the usage that comes back | {API} | test_models_counting::test_the_estimate_comes_near_what_the_provider_counts
 endpoints.search | Web search | {API} | test_models_endpoints::test_a_search_gives_pages_with_their_addresses
 endpoints.reader | Web reader | {API} | test_models_endpoints::test_a_page_is_read_as_markdown
 endpoints.embed | Embeddings | {API} | test_models_endpoints::test_texts_become_vectors_in_their_order

@@ -33,6 +33,7 @@ class Settings(Table):
     response_format: Literal["text", "json_object"] | None = None
     tool_stream: bool | None = None
     user_id: str | None = Field(default=None, min_length=6, max_length=128)
+    tool_choice: str | None = Field(default=None, description="required or a tool's name: called first; none; auto.")
 
     def model_settings(self) -> ModelSettings:
         given: dict[str, Any] = self.model_dump(exclude_none=True)
@@ -70,7 +71,9 @@ class TaskSettings(Table):
 
     name: str | None = Field(default=None, description="For people.")
     description: str | None = Field(default=None, description="For people.")
-    model: str | None = Field(default=None, description="glm-5.3-flash, provider:id, or simulate:SCENARIO.")
+    model: str | None = Field(
+        default=None, description="glm-5.3-flash, provider:id, simulate:SCENARIO; a|b: b answers where a fails."
+    )
     instructions: str = Field(default="", description="What the model is told before everything else.")
     params: dict[str, str | int | float | bool | None] = Field(
         default_factory=dict[str, Any],
