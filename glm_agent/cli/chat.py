@@ -85,7 +85,7 @@ class Chat:
 
     def _agent(self, foreground: Foreground, view: View) -> Agent:
         from glm_agent.agent import Agent
-        from glm_agent.cli import approvals
+        from glm_agent.cli import approvals, questions
         from glm_agent.journal import Journal
 
         async def approve(request: ApprovalRequested) -> ApprovalDecision | None:
@@ -98,6 +98,7 @@ class Chat:
             journal=Journal(),
             session=self._session,
             approve=approve if approvals.is_interactive() else None,
+            ask=questions.asker(foreground, view.paused) if approvals.is_interactive() else None,
         )
 
     def _reload(self, agent: Agent) -> None:

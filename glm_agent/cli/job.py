@@ -66,7 +66,7 @@ class Job:
 
     def _agent(self, foreground: Foreground) -> Agent:
         from glm_agent.agent import Agent
-        from glm_agent.cli import approvals
+        from glm_agent.cli import approvals, questions
 
         async def approve(request: ApprovalRequested) -> ApprovalDecision | None:
             with self.view.paused() as console:
@@ -82,6 +82,7 @@ class Job:
             observers=[self._note, self.view, *([self._write_event] if self.format == "jsonl" else [])],
             journal=self.journal,
             approve=approve if approvals.is_interactive() else None,
+            ask=questions.asker(foreground, self.view.paused) if approvals.is_interactive() else None,
         )
         if self.journal is not None:
             remember(self.journal, self.session, self.options)
