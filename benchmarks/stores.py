@@ -17,16 +17,21 @@ CONTENT = '{"item_id":17,"price":12.5,"stock":3,"note":"' + "a short note, as to
 
 
 async def facts(system: Any, *, count: int = 2000) -> dict[str, float]:
-    with opened(system) as (keep, _), Clock() as clock:
-        for place in range(count):
+    with opened(system) as (keep, _):
+        for place in range(50):
             await keep(place)
+        with Clock() as clock:
+            for place in range(50, 50 + count):
+                await keep(place)
     return {"cpu_us": clock.cpu / count * 1e6, "wall_us": clock.wall / count * 1e6}
 
 
 async def intents(system: Any, *, count: int = 300) -> dict[str, float]:
     waits = []
     with opened(system) as (_, keep):
-        for place in range(count):
+        for place in range(10):
+            await keep(place)
+        for place in range(10, 10 + count):
             began = time.perf_counter()
             await keep(place)
             waits.append(time.perf_counter() - began)

@@ -112,7 +112,8 @@ WORKLOADS = (
             Metric(key="mb_run", unit="MB a run", target=1.2),
             Metric(key="peak_mb", unit="MB peak", target=1.14),
         ),
-        seconds=180,
+        seconds=300,
+        is_long=True,
     ),
     Workload(
         name="tools",

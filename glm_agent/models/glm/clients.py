@@ -19,6 +19,9 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 class Client(Protocol):
     """What is used of an ``httpx2.AsyncClient``."""
 
+    @property
+    def is_closed(self) -> bool: ...
+
     def stream(
         self, method: str, url: httpx2.URL, *, content: bytes, headers: httpx2.Headers
     ) -> AbstractAsyncContextManager[httpx2.Response]:
@@ -31,7 +34,7 @@ class Client(Protocol):
 class Clients:
     """The client of one model on one event loop, made when it is needed."""
 
-    def __init__(self, client: httpx2.AsyncClient | None, *, host: str, timeout: httpx2.Timeout) -> None:
+    def __init__(self, client: Client | None, *, host: str, timeout: httpx2.Timeout) -> None:
         self._given = client
         self._host = host
         self._timeout = timeout

@@ -6,10 +6,11 @@ the extra ``fast``.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
+from importlib import import_module
 from typing import Any
+from urllib.request import getproxies
 
 import httpx2
 
@@ -25,12 +26,11 @@ class FastClient:
 
     def __init__(self, *, timeout: httpx2.Timeout | None = None) -> None:
         try:
-            import aiohttp
+            self._aiohttp: Any = import_module("aiohttp")
         except ImportError:
             raise ConfigurationError(
                 "FastClient needs the package 'aiohttp': pip install 'glm-agent[fast]', or leave out client="
             ) from None
-        self._aiohttp: Any = aiohttp
         self._timeout = timeout or httpx2.Timeout(300.0, connect=10.0)
         self._session: Any = None
         self.is_closed = False
@@ -59,7 +59,7 @@ class FastClient:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeout.connect, sock_read=timeout.read),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            trust_env=True,
+            trust_env=bool(getproxies()),  # with it, every request reads ~/.netrc in a thread
         )
 
     @contextmanager
@@ -79,7 +79,7 @@ class FastClient:
             raise httpx2.RemoteProtocolError(str(error)) from error
         except aiohttp.ClientError as error:
             raise httpx2.TransportError(str(error)) from error
-        except asyncio.TimeoutError as error:
+        except TimeoutError as error:
             raise httpx2.ReadTimeout(str(error)) from error
 
 

@@ -30,7 +30,7 @@ from glm_agent.errors import (
 from glm_agent.messages import JsonObject, ModelRequest, ModelResponse, Notice, Retrying
 from glm_agent.models.account import Bearer, SignedKey
 from glm_agent.models.catalog import ModelInfo, lookup
-from glm_agent.models.glm.clients import Clients
+from glm_agent.models.glm.clients import Client, Clients
 from glm_agent.models.glm.faults import retry_after_seconds, transport_error
 from glm_agent.models.model import ModelEvent
 from glm_agent.wire import jsontext
@@ -67,7 +67,7 @@ class GLMModel:
         api_key: str,
         base_url: str = "",
         dialect: Dialect | str = "zai",
-        client: httpx2.AsyncClient | None = None,
+        client: Client | None = None,
         info: ModelInfo | None = None,
         connect_timeout_seconds: float = CONNECT_SECONDS,
         idle_timeout_seconds: float = IDLE_SECONDS,

@@ -36,7 +36,7 @@ class PooledClient:
         self._certificates = certificates
         self._timeouts: Timeouts = timeout.as_dict()
         self._idle = defaultdict[Origin, deque[Connection]](deque)
-        self._is_closed = False
+        self.is_closed = False
         self._connecting = anyio.Semaphore(_CONNECTING, fast_acquire=True)
 
     @asynccontextmanager
@@ -57,7 +57,7 @@ class PooledClient:
 
     async def aclose(self) -> None:
         """Close what is idle, and what is in use when its request ends."""
-        self._is_closed = True
+        self.is_closed = True
         for connections in self._idle.values():
             while connections:
                 await connections.pop().aclose()
@@ -78,7 +78,7 @@ class PooledClient:
 
     async def _give_back(self, connection: Connection, origin: Origin) -> None:
         """Keep the connection for the next request, where it can serve one, and let the oldest go."""
-        if self._is_closed or not connection.recycle():
+        if self.is_closed or not connection.recycle():
             await connection.aclose()
             return
         idle = self._idle[origin]
