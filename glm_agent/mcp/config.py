@@ -57,6 +57,8 @@ class ServerConfig:
     """Whether a run goes on without the server when it cannot start."""
     oauth: OAuth | None = None
     """How to get a token; None takes one that a person has logged in for, if the server asks."""
+    offers_resources: bool = False
+    """Whether the model gets tools that list and read the server's resources and prompts."""
     sampling_tokens: int = 0
     """How many tokens of the agent's model the server may use; 0 offers it no model."""
     lock: str = ""

@@ -150,6 +150,10 @@ def _sampling(config: ServerConfig, key: str, value: Any, context: values.Contex
     return replace(config, sampling_tokens=int(values.number(value, context, key)))
 
 
+def _resources(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
+    return replace(config, offers_resources=values.flag(value, context, key))
+
+
 def _oauth(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
     return replace(config, oauth=read_oauth(value, context, key))
 
@@ -180,6 +184,7 @@ FIELDS: Mapping[str, Field] = {
     **dict.fromkeys(("trust", "trusted"), _trust),
     **dict.fromkeys(("optional", "required"), _optional),
     "sampling": _sampling,
+    "resources": _resources,
     "oauth": _oauth,
 }
 

@@ -7,7 +7,7 @@ raises leaves this module as one of three exceptions of ``failure``.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -41,6 +41,7 @@ from glm_agent.mcp.skills import SKILLS, Skill, content_bytes, read_skills, veri
 from glm_agent.mcp.sse import events
 from glm_agent.mcp.stdio import speak
 from glm_agent.mcp.token_store import FileTokens
+from glm_agent.messages import JsonObject
 
 MAX_PAGES = 100
 MAX_TOOLS = 2000
@@ -133,6 +134,49 @@ class Link:
             return await self.client.call_tool(
                 name, arguments, progress_callback=progress, meta=cast(Any, dict(meta) or None)
             )
+
+    async def resources(self) -> list[JsonObject]:
+        """The server's resources and their templates, in the protocol's words. Raises as ``call`` does."""
+        capabilities = self.client.server_capabilities
+        if capabilities.resources is None:
+            return []
+        found = await self._pages(self.client.list_resources, "resources")
+        try:
+            templates = await self._pages(self.client.list_resource_templates, "resource_templates")
+        except Refused:
+            templates = []  # Templates are not part of the capability.
+        return [*found, *templates]
+
+    async def prompts(self) -> list[JsonObject]:
+        """The server's prompts, in the protocol's words. Raises as ``call`` does."""
+        if self.client.server_capabilities.prompts is None:
+            return []
+        return await self._pages(self.client.list_prompts, "prompts")
+
+    async def read_resource(self, uri: str) -> CallToolResult:
+        """One resource, as the content of a result. Raises as ``call`` does."""
+        with self._translated():
+            read = await self.client.read_resource(uri)
+        blocks: list[Any] = [types.EmbeddedResource(type="resource", resource=part) for part in read.contents]
+        return CallToolResult(content=blocks)
+
+    async def get_prompt(self, name: str, arguments: dict[str, str]) -> CallToolResult:
+        """One prompt's messages, as the content of a result. Raises as ``call`` does."""
+        with self._translated():
+            got = await self.client.get_prompt(name, arguments)
+        return CallToolResult(content=[message.content for message in got.messages])
+
+    async def _pages(self, ask: Callable[..., Awaitable[Any]], key: str) -> list[JsonObject]:
+        found: list[JsonObject] = []
+        cursor: str | None = None
+        with self._translated():
+            for _ in range(MAX_PAGES):
+                page = await ask(cursor=cursor)
+                found += [item.model_dump(mode="json", by_alias=True, exclude_none=True) for item in getattr(page, key)]
+                if not page.next_cursor or page.next_cursor == cursor or len(found) > MAX_TOOLS:
+                    break
+                cursor = page.next_cursor
+        return found[:MAX_TOOLS]
 
     async def skills(self) -> tuple[Skill, ...]:
         """The server's skills, of which nothing is read yet. Raises as ``call`` does."""

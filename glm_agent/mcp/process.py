@@ -85,16 +85,10 @@ class ServerProcess:
             self.words.append(text[:_TAIL_LINE_LENGTH])
 
 
-@asynccontextmanager
-async def run_server(config: ServerConfig) -> AsyncGenerator[ServerProcess]:
-    """The server's process while the block is open; afterwards neither it nor its descendants are left.
-
-    Raises ``OSError`` when the program cannot be started.
-    """
-    env = environment(config.env, os.environ)
+async def _started(config: ServerConfig, env: dict[str, str]) -> Process:
     # Cut off half-way, a start would leave a process that nobody knows of.
     with anyio.CancelScope(shield=True):
-        process = await anyio.open_process(
+        return await anyio.open_process(
             [locate(config.command, env), *config.args],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -103,6 +97,17 @@ async def run_server(config: ServerConfig) -> AsyncGenerator[ServerProcess]:
             cwd=config.cwd,
             start_new_session=os.name == "posix",
         )
+    raise AssertionError("a shielded scope swallows nothing")
+
+
+@asynccontextmanager
+async def run_server(config: ServerConfig) -> AsyncGenerator[ServerProcess]:
+    """The server's process while the block is open; afterwards neither it nor its descendants are left.
+
+    Raises ``OSError`` when the program cannot be started.
+    """
+    env = environment(config.env, os.environ)
+    process = await _started(config, env)
     server = ServerProcess(process=process)
     try:
         async with anyio.create_task_group() as tasks:

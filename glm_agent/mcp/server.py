@@ -25,7 +25,7 @@ from glm_agent.mcp.definition import Definition, Listed
 from glm_agent.mcp.failure import Lost, Refused, ServerDied, SessionLost, sentence, shown
 from glm_agent.mcp.lock import Locked, changes
 from glm_agent.mcp.owner import Owner, detach
-from glm_agent.messages import Event, Notice
+from glm_agent.messages import Event, JsonObject, Notice
 
 if TYPE_CHECKING:
     from mcp.types import CallToolResult, Tool
@@ -179,6 +179,22 @@ class ServerConnection:
                 if is_last or error.may_have_run or not owner.done.is_set():
                     raise self._died(owner, error) from None
         raise AssertionError("the last round returns or raises")
+
+    async def resources(self) -> list[JsonObject]:
+        """The server's resources and templates, in the protocol's words. Raises as ``tools`` does."""
+        return await self._asked(lambda link: link.resources(), "it did not list its resources in time")
+
+    async def prompts(self) -> list[JsonObject]:
+        """The server's prompts, in the protocol's words. Raises as ``tools`` does."""
+        return await self._asked(lambda link: link.prompts(), "it did not list its prompts in time")
+
+    async def read_resource(self, uri: str) -> CallToolResult:
+        """One resource, as the content of a result. Raises as ``tools`` does."""
+        return await self._asked(lambda link: link.read_resource(uri), "it did not give the resource in time")
+
+    async def get_prompt(self, name: str, arguments: dict[str, str]) -> CallToolResult:
+        """One prompt's messages, as the content of a result. Raises as ``tools`` does."""
+        return await self._asked(lambda link: link.get_prompt(name, arguments), "it did not give the prompt in time")
 
     async def skills(self) -> tuple[Skill, ...]:
         """The skills that the server offers; nothing of them is read. Raises as ``tools`` does."""

@@ -18,12 +18,15 @@ from glm_agent.errors import MCPServerError
 from glm_agent.mcp.callbacks import Callbacks, log_notice
 from glm_agent.mcp.config import ServerConfig
 from glm_agent.mcp.lock import read as read_lock
+from glm_agent.mcp.resources import ResourceTool, resource_tools
 from glm_agent.mcp.sampling import Sampler, whole_response
 from glm_agent.mcp.server import ServerConnection
 from glm_agent.mcp.sources import read_servers
 from glm_agent.mcp.tools import MCPTool, offer
 from glm_agent.messages import Event, Notice
 from glm_agent.models.model import Model
+
+Served = MCPTool | ResourceTool
 
 
 class MCPServers:
@@ -75,7 +78,7 @@ class MCPServers:
         for connection in self.connections:
             connection.callbacks = replace(connection.callbacks, sampler=sampler)
 
-    async def tools(self) -> tuple[MCPTool, ...]:
+    async def tools(self) -> tuple[Served, ...]:
         """The tools of all servers, in the order of the configuration; starts what is not running.
 
         Raises ``MCPServerError`` when a server that is not optional cannot start. The others keep running.
@@ -128,9 +131,9 @@ class MCPServers:
         if needed:
             raise MCPServerError("\n".join(str(error) for error in needed), server=needed[0].server)
 
-    def _merged(self, found: Mapping[ServerConnection, tuple[MCPTool, ...]]) -> tuple[MCPTool, ...]:
+    def _merged(self, found: Mapping[ServerConnection, tuple[MCPTool, ...]]) -> tuple[Served, ...]:
         """All tools; one whose name an earlier server has gets another one."""
-        merged: list[MCPTool] = []
+        merged: list[Served] = []
         taken = set[str]()
         for connection in self.connections:
             tools = found.get(connection, ())
@@ -138,4 +141,8 @@ class MCPServers:
                 tools = offer(connection, tuple(tool.listed for tool in tools), taken=frozenset(taken))
             merged += tools
             taken |= {tool.spec.name for tool in tools}
+            if connection in found and connection.config.offers_resources:
+                beside = resource_tools(connection, taken=frozenset(taken))
+                merged += beside
+                taken |= {tool.spec.name for tool in beside}
         return tuple(merged)
