@@ -20,11 +20,11 @@ Verdict = Literal["allow", "ask", "deny"]
 class Policy:
     """Which tools may run. Patterns are names with ``*`` and ``?``, such as ``git__*``.
 
-    ``deny`` wins over ``ask``, ``ask`` over ``allow``. With no ``allow`` at all everything not denied
-    is allowed; with one, only what it names.
+    ``deny`` wins over ``ask``, ``ask`` over ``allow``.
     """
 
-    allow: tuple[str, ...] = ()
+    allow: tuple[str, ...] | None = None
+    """Only these; an empty one allows nothing, None whatever is not denied."""
     ask: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
 
@@ -60,7 +60,7 @@ def decide(spec: ToolSpec, policy: Policy, *, granted: frozenset[str] = frozense
         return Decision(verdict="allow", rule="granted for this session")
     if rule := _matching(name, policy.ask):
         return Decision(verdict="ask", rule=f"ask {rule}", reason=f"the policy wants a person to agree (ask {rule})")
-    if policy.allow and not _matching(name, policy.allow):
+    if policy.allow is not None and not _matching(name, policy.allow):
         return Decision(verdict="deny", rule="not in allow", reason=f"the policy does not allow {name!r}")
     if spec.needs_approval:
         return Decision(verdict="ask", rule="needs_approval", reason=f"{name!r} wants a person to agree to every call")

@@ -22,7 +22,7 @@ def spec(name: str = "git__push", *, needs_approval: bool = False) -> ToolSpec:
 
 names = st.text("ab_", min_size=1, max_size=4)
 patterns = st.lists(st.text("ab_*?", min_size=1, max_size=3), max_size=3).map(tuple)
-policies = st.builds(Policy, allow=patterns, ask=patterns, deny=patterns)
+policies = st.builds(Policy, allow=st.none() | patterns, ask=patterns, deny=patterns)
 specs = st.builds(spec, names, needs_approval=st.booleans())
 quiet = settings(deadline=None)
 
@@ -52,7 +52,7 @@ def test_deny_wins_over_a_grant_which_wins_over_ask_which_wins_over_allow(
         assert verdict == "allow"
     elif any_of(tool, policy.ask):
         assert verdict == "ask"
-    elif policy.allow and not any_of(tool, policy.allow):
+    elif policy.allow is not None and not any_of(tool, policy.allow):
         assert verdict == "deny"
     else:
         assert verdict == ("ask" if tool.needs_approval else "allow")
@@ -71,6 +71,11 @@ def test_one_more_deny_never_allows_more(tool: ToolSpec, policy: Policy, more: t
     [
         (Policy(), spec(), Decision(verdict="allow")),
         (Policy(allow=("git__*",)), spec(), Decision(verdict="allow")),
+        (
+            Policy(allow=()),
+            spec(),
+            Decision(verdict="deny", rule="not in allow", reason="the policy does not allow 'git__push'"),
+        ),
         (
             Policy(deny=("x", "git__*", "*")),
             spec(),

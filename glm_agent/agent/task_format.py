@@ -61,7 +61,7 @@ class Limits(Table):
 class Permissions(Table):
     """Which tools may run: patterns of names with ``*`` and ``?``."""
 
-    allow: list[str] = Field(default_factory=list[str])
+    allow: list[str] | None = Field(default=None, description="Only these; without it, all that is not denied.")
     ask: list[str] = Field(default_factory=list[str])
     deny: list[str] = Field(default_factory=list[str])
 

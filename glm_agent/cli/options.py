@@ -83,9 +83,8 @@ class RunOptions:
         from glm_agent.agent.names import policy
 
         rules = policy(self.permissions or given)
-        return replace(
-            rules, allow=(*rules.allow, *self.allow), ask=(*rules.ask, *self.ask), deny=(*rules.deny, *self.deny)
-        )
+        allow = None if rules.allow is None and not self.allow else (*(rules.allow or ()), *self.allow)
+        return replace(rules, allow=allow, ask=(*rules.ask, *self.ask), deny=(*rules.deny, *self.deny))
 
 
 def remember(journal: Journal, session: str, options: RunOptions) -> None:
