@@ -13,6 +13,7 @@ from glm_agent.messages import (
     Message,
     ModelRequest,
     ModelResponse,
+    Notice,
     Retrying,
     ToolCall,
     ToolResult,
@@ -131,6 +132,20 @@ async def test_what_was_shown_of_the_void_answer_is_said_to_be_void() -> None:
     assert sum(isinstance(event, ModelResponse) for event in seen) == 1
 
 
+@pytest.mark.parametrize(
+    ("lines", "endings"),
+    [
+        ([THOUGHT, "42"], Endings()),
+        ([ContextOverflow("too long"), "42"], Endings(compact=lambda messages: messages[:0])),
+        ([response("One, tw", finish="length"), "o."], Endings(continues=True)),
+    ],
+    ids=["thought alone", "too long a history", "cut"],
+)
+async def test_why_it_is_asked_again_is_said_once(lines: list[Any], endings: Endings) -> None:
+    seen = await events(EndingsModel(ScriptedModel(lines), endings=endings))
+    assert sum(isinstance(event, Retrying | Notice) for event in seen) == 1
+
+
 def history(steps: int) -> tuple[Message, ...]:
     said: list[Message] = [UserMessage(text="the task")]
     for at in range(steps):
@@ -215,10 +230,13 @@ async def test_a_call_that_is_owed_is_asked_for_again_with_nothing_else_on_offer
         """Another."""
         return 1
 
-    model = ScriptedModel(["No need.", ToolCall(id="c", name="stock", arguments='{"sku": "A"}'), "4 left"])
+    model = ScriptedModel(
+        [response("No need.", tokens=5), ToolCall(id="c", name="stock", arguments='{"sku": "A"}'), "4 left"]
+    )
     agent = Agent(model, tools=[other, stock], settings=ModelSettings(tool_choice=choice))
     result = await agent.run("Q")
     assert (result.output, result.stop_reason) == ("4 left", "end_turn")
+    assert result.usage.output_tokens == 5, "the answer that was not wanted was paid for too"
     assert [spec.name for spec in model.requests[0].tools] == ["other", "stock"]
     offered = ["stock"] if choice == "stock" else ["other", "stock"]
     assert [spec.name for spec in model.requests[1].tools] == offered

@@ -35,6 +35,7 @@ from glm_agent.messages import (
 )
 from glm_agent.wire import answer
 from glm_agent.wire.decode import Decoded, ResponseDecoder, Restarted, decode_body
+from glm_agent.wire.dialects import DIALECTS
 
 WEATHER = ToolSpec(
     name="weather",
@@ -843,15 +844,29 @@ def test_what_nobody_knows_of_a_message_or_a_choice_is_kept() -> None:
     decoder = ResponseDecoder()
     decoder.receive(chunk({"reasoning_details": details[:1], "refusal": None}))
     decoder.receive(chunk({"reasoning_details": details[1:], "annotations": [{"url": "x"}]}))
-    decoder.receive(chunk({"reasoning_details": [{"type": "reasoning.encrypted", "index": 1, "data": "ab"}]}))
+    decoder.receive(chunk({"reasoning_details": [{"type": "reasoning.encrypted", "index": 0, "data": "ab"}]}))
     decoder.receive(chunk({"content": "5"}, finish_reason="stop", native_finish_reason="eos", logprobs=None))
     assert decoder.finish().extra == {
         "message": {
             "reasoning_details": [
                 {"type": "reasoning.text", "index": 0, "text": "Two and", "signature": None},
-                {"type": "reasoning.encrypted", "index": 1, "data": "ab"},
+                {"type": "reasoning.encrypted", "index": 0, "data": "ab"},
             ],
             "annotations": [{"url": "x"}],
         },
         "choice": {"native_finish_reason": "eos"},
     }
+
+
+def test_markup_is_taken_for_a_call_only_where_the_host_is_known_for_it() -> None:
+    chunk = {"id": "1", "choices": [{"index": 0, "delta": {"content": MARKED}, "finish_reason": "stop"}]}
+    tool = ToolSpec(name="add", description="", parameters={"type": "object", "properties": {}})
+    found = []
+    for dialect in (DIALECTS["vllm"], DIALECTS["cerebras"]):
+        decoder = ResponseDecoder(tools=(tool,), rescues_markup=dialect.rescues_markup)
+        decoder.receive(chunk)
+        found.append([call.name for call in decoder.finish().tool_calls])
+    assert found == [["add"], []]
+
+
+MARKED = "<tool_call>add<arg_key>a</arg_key><arg_value>1</arg_value></tool_call>"

@@ -44,7 +44,7 @@ class Limit:
     async def enter(self) -> int:
         """Wait for a place, first come first served; the number of the round goes back to ``leave``."""
         with self._lock:
-            if not self._waiting and self._has_room():
+            if self._has_room():  # then nobody waits
                 self.running += 1
                 return self._round
             waiter = _Waiter()
