@@ -290,7 +290,8 @@ def test_a_reference_to_itself_ends_and_one_to_elsewhere_is_not_fetched() -> Non
     assert part["properties"]["parts"] == {"type": "array", "items": {}}
     assert plain["properties"]["note"] == {"type": ["string", "null"]}
     assert inlined(DESCRIPTION, {"$ref": "http://127.0.0.1:9/x.json#/a"}) == {}
-    assert inlined(DESCRIPTION, {"$ref": "/etc/passwd"}) == {}
+    assert inlined(DESCRIPTION, {"$ref": "other.json/components/schemas/Article"}) == {}
+    assert inlined(DESCRIPTION | {"paths": {"x": 1}, "y": {"type": "string"}}, {"$ref": "x/y"}) == {}
     assert inlined({}, {"type": "integer", "minimum": 1, "exclusiveMinimum": True}) == {
         "type": "integer",
         "exclusiveMinimum": 1,

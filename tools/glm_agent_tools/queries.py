@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -58,6 +59,7 @@ async def ask(question: Question, context: ToolContext) -> dict[str, Any]:
         timeout_seconds=_SECONDS,
         input=json.dumps({"root": str(workspace.root), **asdict(question)}),
         read=_PACKAGES,
+        environment={"PYTHONPATH": os.pathsep.join(_PACKAGES)},
         memory_bytes=_MEMORY_BYTES,
     )
     with temporary_folder() as temporary:

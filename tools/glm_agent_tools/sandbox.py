@@ -106,6 +106,8 @@ class Command:
     input: str = ""
     read: tuple[str, ...] = ()
     """What it needs to read besides."""
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Variables it needs besides."""
     memory_bytes: int = 0
     """0 for no bound."""
     descriptors: tuple[int, ...] = ()
@@ -150,7 +152,7 @@ def temporary_folder() -> Generator[Path]:
 def _order(command: Command, sandbox: Sandbox, temporary: Path) -> dict[str, Any]:
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     environment |= {"HOME": str(temporary), "TMPDIR": str(temporary), "TERM": "dumb", "NO_COLOR": "1"}
-    environment |= sandbox.environment
+    environment |= {**sandbox.environment, **command.environment}
     limits = {"cpu_seconds": int(command.timeout_seconds * 4) + 5, "file_bytes": 2**30, "open_files": 1024}
     programs = environment.get("PATH", os.defpath).split(os.pathsep)
     return {
