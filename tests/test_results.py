@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glm_agent import Agent, ImagePart, ToolCall, ToolResult, tool
+from glm_agent import Agent, ImagePart, ToolCall, ToolError, ToolResult, tool
 from glm_agent.journal import Journal
 from glm_agent.messages import AudioPart
 from glm_agent.registry.output import shorten, to_result
@@ -108,10 +108,12 @@ async def test_a_tool_of_the_same_name_wins():
     assert said.content == "own 3"
 
 
-@pytest.mark.parametrize("id", ["", "r1", "../../etc/passwd", "r00000000000/", "rABCDEF012345", "r000000000000"])
+@pytest.mark.parametrize("id", ["", "r1", "../secret", "r00000000000/", "rABCDEF012345", "r000000000000"])
 def test_only_results_that_were_kept_can_be_read(tmp_path: Path, id: str):
-    kept = KeptResults(tmp_path)
-    with pytest.raises(Exception, match="is kept: call the tool again"):
+    (tmp_path / "secret").write_text("hidden")
+    (tmp_path / "kept").mkdir()
+    kept = KeptResults(tmp_path / "kept")
+    with pytest.raises(ToolError, match="is kept: call the tool again"):
         kept.read_result(id)
 
 
