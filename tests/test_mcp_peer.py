@@ -17,7 +17,7 @@ from glm_agent.mcp.elicitation import Answer, Question, accept_defaults, choices
 from glm_agent.mcp.failure import Refused
 from glm_agent.mcp.peer import Peer
 from glm_agent.mcp.sampling import Sampler
-from glm_agent.mcp.server import ServerConnection
+from glm_agent.mcp.server import ServerConnection, ToolTimeout
 from glm_agent.mcp.servers import MCPServers
 from glm_agent.mcp.skills import Skill, SkillFile, front_matter, read_skills, verified
 from glm_agent.messages import ModelRequest, ModelResponse, ToolCall, Usage
@@ -29,7 +29,7 @@ from server import OFFERS, REGISTRY
 
 
 def config(**settings: Any) -> ServerConfig:
-    instance = ToolServer(REGISTRY, extra=OFFERS).server
+    instance = ToolServer(REGISTRY, extra=OFFERS, tasks=["slow_compute"]).server
     return ServerConfig(name="s", transport="memory", instance=instance, **settings)
 
 
@@ -191,6 +191,45 @@ def test_what_does_not_fit_says_what_is_wanted(typed: str, spec: dict[str, Any])
 def test_choices_have_titles() -> None:
     spec = {"type": "array", "items": {"anyOf": [{"const": "1", "title": "One"}]}}
     assert choices(spec) == {"1": "One"}
+
+
+# -- tasks
+
+
+@pytest.mark.anyio
+async def test_a_call_that_becomes_a_task_is_polled_to_its_end() -> None:
+    async with connected(Callbacks()) as server:
+        result = await server.call("slow_compute", {"seconds": 0})
+        assert result.content[0].text == "computed for 0.0 s"
+        failed = await server.call("failing_job", {})
+        assert failed.is_error
+        with pytest.raises(Refused, match="Internal error"):
+            await server.call("protocol_error_job", {})
+
+
+@pytest.mark.anyio
+async def test_the_questions_of_a_task_are_answered() -> None:
+    asked: list[str] = []
+
+    async def elicit(question: Question) -> Answer:
+        asked.append(question.message)
+        return Answer(action="accept", content={"name": "Ada"})
+
+    async with connected(Callbacks(elicit=elicit)) as server:
+        assert (await server.call("multi_input", {})).content[0].text == '["first", "second"]'
+    assert sorted(asked) == ["First?", "Second?"]
+
+
+@pytest.mark.anyio
+async def test_a_task_that_nobody_waits_for_is_cancelled() -> None:
+    offered = ToolServer(REGISTRY, tasks=["slow_compute"])
+    settings = ServerConfig(name="s", transport="memory", instance=offered.server)
+    server = ServerConnection(settings)
+    with pytest.raises(ToolTimeout):
+        await server.call("slow_compute", {"seconds": 600}, timeout_seconds=0.2)
+    (task,) = offered.running.values()
+    assert task.status == "cancelled"
+    await server.aclose()
 
 
 # -- skills

@@ -40,6 +40,7 @@ from glm_agent.mcp.repaired import MODERN, Repaired
 from glm_agent.mcp.skills import SKILLS, Skill, content_bytes, read_skills, verified
 from glm_agent.mcp.sse import events
 from glm_agent.mcp.stdio import speak
+from glm_agent.mcp.tasks import Tasks
 from glm_agent.mcp.token_store import FileTokens
 from glm_agent.messages import JsonObject
 
@@ -96,7 +97,7 @@ class Link:
         client = Client(
             server,
             **peer.options(),
-            extensions=[advertise(SKILLS)],
+            extensions=[advertise(SKILLS), Tasks(peer)],
             mode="legacy" if is_legacy else "auto",
             client_info=Implementation(name="glm-agent", version=installed_version("glm-agent")),
             message_handler=self._heard,
@@ -311,6 +312,8 @@ def _translation(error: BaseException, is_over: bool) -> Exception:
             if code == CONNECTION_CLOSED and (is_over or said.startswith(("Connection closed", "SSE stream"))):
                 return Lost("the connection was closed", may_have_run=True)
             return Refused(said)
+        case Refused():
+            return error
         case ValidationError():
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"])

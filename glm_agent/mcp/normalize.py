@@ -44,7 +44,7 @@ def repair_result(method: str, result: JsonObject, *, is_modern: bool, is_valid:
     match method:
         case "tools/list":
             return _repair_listing(result, is_valid)
-        case "tools/call" if result.get("resultType") != "input_required":
+        case "tools/call" if result.get("resultType") not in ("input_required", "task"):
             return _repair_call(result, is_valid)
         case "initialize":
             _repair_initialize(result)

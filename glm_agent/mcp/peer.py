@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from mcp import types
-from pydantic import FileUrl
+from pydantic import FileUrl, TypeAdapter
 
 from glm_agent.errors import AgentError
 from glm_agent.mcp import sanitize
@@ -22,6 +22,7 @@ from glm_agent.mcp.failure import Refused
 from glm_agent.messages import (
     AudioPart,
     ImagePart,
+    JsonObject,
     Message,
     ModelRequest,
     ModelResponse,
@@ -35,6 +36,7 @@ from glm_agent.messages import (
 
 _FINISH = {"stop": "endTurn", "length": "maxTokens", "tool_calls": "toolUse"}
 _MAX_QUESTION = 4096
+_ELICIT: TypeAdapter[types.ElicitRequestParams] = TypeAdapter(types.ElicitRequestParams)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,23 @@ class Peer:
         answer = await self.callbacks.elicit(question)
         has_content = answer.action == "accept" and not question.url
         return types.ElicitResult(action=answer.action, content=answer.content if has_content else None)
+
+    async def respond(self, request: JsonObject) -> JsonObject:
+        """The answer to a request that came as data, inside a task. Raises ``Refused`` for one that is not offered."""
+        method, params = request.get("method"), cast("JsonObject", request.get("params") or {})
+        answer: Any
+        match method:
+            case "elicitation/create":
+                answer = await self.elicit(None, _ELICIT.validate_python({"mode": "form", **params}))
+            case "sampling/createMessage" if self.callbacks.sampler is not None and self.config.sampling_tokens:
+                answer = await self.sample(None, types.CreateMessageRequestParams.model_validate(params))
+            case "roots/list" if self.callbacks.roots:
+                answer = await self.roots(None)
+            case _:
+                raise Refused(f"it asks for {str(method)[:100]!r}, which it was not offered")
+        if isinstance(answer, types.ErrorData):
+            raise Refused(answer.message)
+        return cast("JsonObject", answer.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     async def roots(self, _context: Any) -> types.ListRootsResult:
         folders = [path.resolve() for path in self.callbacks.roots]

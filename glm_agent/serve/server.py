@@ -14,7 +14,7 @@ from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 
 from glm_agent.registry import Tools
 from glm_agent.serve.offers import Context, Offer, Request, TaskSupport, offers
-from glm_agent.serve.tasks import TASKS, TaskParams, TaskStore, TaskUpdateParams, missing, offers_tasks
+from glm_agent.serve.tasks import TASKS, Task, TaskParams, TaskStore, TaskUpdateParams, missing, offers_tasks
 
 _CACHED: tuple[CacheableMethod, ...] = (
     "tools/list",
@@ -68,6 +68,11 @@ class ToolServer:
         self.server.add_request_handler("tasks/get", TaskParams, _modern(self._tasks.get))
         self.server.add_request_handler("tasks/update", TaskUpdateParams, _modern(self._tasks.update))
         self.server.add_request_handler("tasks/cancel", TaskParams, _modern(self._tasks.cancel))
+
+    @property
+    def running(self) -> Mapping[str, Task]:
+        """The tasks that are kept, by their ids."""
+        return self._tasks.kept
 
     async def offers(self) -> dict[str, Offer]:
         """Everything that is offered; a tool of the registry comes before one beside it."""

@@ -110,13 +110,13 @@ class TaskStore:
     """The tasks of one server."""
 
     def __init__(self) -> None:
-        self._tasks: dict[str, Task] = {}
+        self.kept: dict[str, Task] = {}
 
     def create(self, offer: Offer, context: Context, params: types.CallToolRequestParams) -> dict[str, Any]:
         """Begin a call as a task; its first state."""
         self._forget()
         task = Task()
-        self._tasks[task.id] = task
+        self.kept[task.id] = task
         shown = task.shown()
         detach(_worker(task, offer, Request(context=context, params=params, ask=task.ask)), name=f"task {task.id[:8]}")
         return {"resultType": "task", **shown}
@@ -140,7 +140,7 @@ class TaskStore:
         require_client_extension(context, TASKS)
         _check_header(context, params.task_id)
         self._forget()
-        task = self._tasks.get(params.task_id)
+        task = self.kept.get(params.task_id)
         if task is None:
             raise MCPError(types.INVALID_PARAMS, f"Unknown task: {params.task_id[:100]}")
         return task
@@ -148,9 +148,9 @@ class TaskStore:
     def _forget(self) -> None:
         """Drop what has ended long ago, and at the bound what has ended at all."""
         limit = time.monotonic() - TTL_SECONDS
-        for task in [task for task in self._tasks.values() if task.status in _ENDED and task.touched < limit]:
-            del self._tasks[task.id]
-        if len(self._tasks) >= MAX_TASKS:
+        for task in [task for task in self.kept.values() if task.status in _ENDED and task.touched < limit]:
+            del self.kept[task.id]
+        if len(self.kept) >= MAX_TASKS:
             raise MCPError(types.INTERNAL_ERROR, "too many tasks: try again later")
 
 
