@@ -201,12 +201,15 @@ def _new_registry(loaded: Loaded) -> ToolRegistry:
 
 
 async def _call(loaded: Loaded, name: str, arguments: str) -> ToolResult:
-    from glm_agent.messages import ToolCall, ToolProgress
+    from glm_agent.driver import InlineSteps, NestingTools
+    from glm_agent.messages import ToolCall, ToolProgress, ToolResult
     from glm_agent.registry import ToolContext
 
     call = ToolCall(id="call_0", name=name, arguments=arguments)
     context = ToolContext(call=call, emit=lambda event: say(event.text) if isinstance(event, ToolProgress) else None)
-    return await _new_registry(loaded).call(call, context)
+    result = await NestingTools(_new_registry(loaded), steps=InlineSteps()).call(call, context)
+    assert isinstance(result, ToolResult)  # no permissions and no budget here, which answer with other things
+    return result
 
 
 def _leave_if_broken(loaded: Loaded) -> None:
