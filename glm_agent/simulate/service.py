@@ -193,7 +193,7 @@ def _word_check(asked: Asked) -> Iterator[str]:
 
 
 def _meta(asked: Asked) -> Iterator[str]:
-    for name, value in (asked.body.get("meta") or {}).items():
+    for name, value in object_in(asked.body, "meta").items():
         if name not in ("user_info", "bot_info", "user_name", "bot_name"):
             yield f"Unknown parameter 'meta.{name}'"
         elif not isinstance(value, str):
