@@ -32,11 +32,15 @@ _PRAGMAS: Final = {
 def main() -> None:
     """Answer one question."""
     question = json.load(sys.stdin)
+    sys.stdout.write(json.dumps(answer(question), ensure_ascii=False))
+
+
+def answer(question: dict[str, Any]) -> dict[str, Any]:
+    """Rows, or what was wrong as ``{"error": …}``."""
     try:
-        answer = _answer(question)
+        return _answer(question)
     except (ToolError, sqlite3.Error, sqlite3.Warning, OverflowError) as error:
-        answer = {"error": _said(error)}
-    sys.stdout.write(json.dumps(answer, ensure_ascii=False))
+        return {"error": _said(error)}
 
 
 def _said(error: Exception) -> str:
