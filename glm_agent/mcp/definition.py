@@ -82,7 +82,7 @@ def from_json(data: JsonObject) -> Definition:
         name=str(data["name"]),
         title=data.get("title"),
         description=data.get("description"),
-        input_schema=data.get("inputSchema") or {"type": "object"},
+        input_schema=data.get("inputSchema", {}),
         annotations=Hints(**known) if known else None,
     )
 

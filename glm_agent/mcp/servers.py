@@ -43,14 +43,15 @@ class MCPServers:
     ) -> None:
         self._on_event = on_event
         wanted = [config for config in configs if not config.is_disabled]
-        locks = {path: read_lock(Path(path)) for path in {config.lock for config in wanted if config.lock}}
+        paths = {config.lock for config in wanted if config.lock and use_locks}
+        locks = {path: read_lock(Path(path)) for path in paths}
         self._warnings = tuple(warnings)
         self.connections = tuple(
             ServerConnection(
                 config,
                 on_event=self._emit,
                 callbacks=callbacks,
-                locked=locks.get(config.lock, {}).get(config.name) if use_locks else None,
+                locked=locks.get(config.lock, {}).get(config.name),
             )
             for config in wanted
         )

@@ -1,0 +1,68 @@
+"""``mcp add``, ``mcp lock`` and ``mcp list``: the configuration file and the lock file beside it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+SDK = str(Path(__file__).parents[1] / "servers" / "sdk.py")
+ADD = ("mcp", "add", "calc", "--", sys.executable, SDK, "stdio")
+
+
+def test_a_server_is_added_locked_and_listed(cli: Any, tmp_path: Path):
+    added = cli(*ADD)
+    assert added.returncode == 0, added.stderr
+    (file,) = tmp_path.rglob(".mcp.json")
+    assert json.loads(file.read_text())["mcpServers"]["calc"]["args"] == [SDK, "stdio"]
+    again = cli(*ADD)
+    assert again.returncode == 2
+    assert "'calc' already" in again.stderr
+
+    assert "not started" in cli("mcp", "list").stdout
+    locked = cli("mcp", "lock")
+    assert locked.returncode == 0, locked.stderr
+    assert "new      add" in locked.stdout
+    assert cli("mcp", "lock", "--check").returncode == 0
+    assert "locked" in cli("mcp", "list").stdout
+    live = cli("mcp", "list", "--live").stdout
+    assert "ready" in live
+    assert "2026-07-28" in live
+    assert "6 tools" in live
+
+
+def test_what_has_changed_since_is_shown_and_kept_back(cli: Any, tmp_path: Path):
+    from glm_agent.mcp.definition import Definition
+    from glm_agent.mcp.lock import write
+
+    cli(*ADD)
+    (file,) = tmp_path.rglob(".mcp.json")
+    write(file.parent / "mcp.lock", {"calc": [Definition(name="add", description="Older words.")]})
+    checked = cli("mcp", "lock", "--check")
+    assert checked.returncode == 1
+    assert '- "description": "Older words."' in checked.stdout
+    lock = file.parent / "mcp.lock"
+    lock.write_text(lock.read_text().replace("Older", "Edited"))
+    assert "was edited" in cli("mcp", "call", "calc__add", "{}").stderr
+    assert cli("mcp", "lock").returncode == 0
+    lock.write_text("")
+    write(lock, {"calc": [Definition(name="add", description="Older words.")]})
+    called = cli("mcp", "call", "calc__add", '{"a": 1, "b": 2}')
+    assert called.returncode == 1
+    assert "not what was accepted" in called.stdout
+
+
+def test_an_option_without_its_sign_is_named(cli: Any):
+    done = cli("mcp", "add", "x", "--env", "NAME", "--", "program")
+    assert done.returncode == 2
+    assert "NAME=value" in done.stderr
+
+
+def test_a_server_for_others_needs_a_token(cli: Any):
+    done = cli("mcp", "serve", "text", "--http", "--host", "0.0.0.0")
+    assert done.returncode == 2
+    assert "--token-env" in done.stderr
+    unset = cli("mcp", "serve", "text", "--http", "--token-env", "NO_SUCH_VARIABLE")
+    assert unset.returncode == 2
+    assert "NO_SUCH_VARIABLE" in unset.stderr
