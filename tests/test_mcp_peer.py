@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp import types
+from mcp import MCPError, types
 from mcp.server import MCPServer
 
 from glm_agent.mcp.callbacks import Callbacks
@@ -22,6 +22,7 @@ from glm_agent.mcp.servers import MCPServers
 from glm_agent.mcp.skills import Skill, SkillFile, front_matter, read_skills, verified
 from glm_agent.messages import ModelRequest, ModelResponse, ToolCall, Usage
 from glm_agent.registry import ToolContext, ToolRegistry
+from glm_agent.serve.offers import Offer
 from glm_agent.serve.server import ToolServer
 
 sys.path.insert(0, str(Path(__file__).parent / "conformance"))
@@ -134,6 +135,33 @@ async def test_a_conversation_with_tools_reaches_the_model_whole() -> None:
     assert asked.instructions == "Be brief."
     assert [message.kind for message in asked.messages] == ["user_message", "model_response", "tool_result"]
     assert [tool.name for tool in asked.tools] == ["f"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("agrees", [True, False])
+async def test_a_person_who_has_been_where_a_server_wants_them_has_the_call_go_on(agrees: bool) -> None:
+    been: list[str] = []
+
+    async def elicit(question: Question) -> Answer:
+        been.append(question.url)
+        return Answer(action="accept" if agrees else "decline")
+
+    async def run(request: Any) -> types.CallToolResult:
+        if "https://login.example/x" not in been or not agrees:
+            address = {"mode": "url", "message": "Log in", "url": "https://login.example/x", "elicitationId": "1"}
+            raise MCPError(-32042, "a login is needed", {"elicitations": [address]})
+        return types.CallToolResult(content=[types.TextContent(type="text", text="in")])
+
+    offer = Offer(tool=types.Tool(name="enter", input_schema={"type": "object"}), run=run)
+    settings = replace(config(), instance=ToolServer(ToolRegistry(), extra=[offer]).server)
+    server = ServerConnection(settings, callbacks=Callbacks(elicit=elicit))
+    if agrees:
+        assert (await server.call("enter", {})).content[0].text == "in"
+    else:
+        with pytest.raises(Refused, match="a login is needed"):
+            await server.call("enter", {})
+    assert been == ["https://login.example/x"]
+    await server.aclose()
 
 
 @pytest.mark.anyio

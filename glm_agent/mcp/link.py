@@ -21,6 +21,7 @@ from mcp.client import advertise
 from mcp.types import (
     CONNECTION_CLOSED,
     INVALID_REQUEST,
+    URL_ELICITATION_REQUIRED,
     CallToolResult,
     Implementation,
     Tool,
@@ -46,6 +47,7 @@ from glm_agent.messages import JsonObject
 
 MAX_PAGES = 100
 MAX_TOOLS = 2000
+MAX_ADDRESSES = 5
 """Bounds of a tool list: a server that never ends its list must not hold the start."""
 
 
@@ -131,10 +133,31 @@ class Link:
         """Run one tool. Raises ``Lost``, ``SessionLost`` or ``Refused``."""
         if self.over.is_set():
             raise Lost("the connection had ended", may_have_run=False)
+        run = partial(
+            self.client.call_tool, name, arguments, progress_callback=progress, meta=cast(Any, dict(meta) or None)
+        )
         with self._translated():
-            return await self.client.call_tool(
-                name, arguments, progress_callback=progress, meta=cast(Any, dict(meta) or None)
-            )
+            try:
+                return await run()
+            except MCPError as error:
+                # The server has not begun: it wants a person to go somewhere first, and to be called again.
+                if error.code != URL_ELICITATION_REQUIRED or not await self._went(error.data):
+                    raise
+            return await run()
+
+    async def _went(self, data: Any) -> bool:
+        """Whether a person has agreed to go to every address that an error names."""
+        named = cast("JsonObject", data).get("elicitations") if isinstance(data, dict) else None
+        if self._peer is None or not isinstance(named, list) or not named:
+            return False
+        for item in cast("list[object]", named)[:MAX_ADDRESSES]:
+            try:
+                params = types.ElicitRequestURLParams.model_validate({"mode": "url", **cast("JsonObject", item)})
+            except (ValidationError, TypeError):
+                return False
+            if (await self._peer.elicit(None, params)).action != "accept":
+                return False
+        return True
 
     async def resources(self) -> list[JsonObject]:
         """The server's resources and their templates, in the protocol's words. Raises as ``call`` does."""
