@@ -24,7 +24,8 @@ class Policy:
     """
 
     allow: tuple[str, ...] | None = None
-    """Only these; an empty one allows nothing, None whatever is not denied."""
+    """Only these; an empty one allows nothing, None whatever is not denied. A tool that needs approval is
+    approved beforehand where its own name stands here, not by a pattern."""
     ask: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
 
@@ -62,7 +63,7 @@ def decide(spec: ToolSpec, policy: Policy, *, granted: frozenset[str] = frozense
         return Decision(verdict="ask", rule=f"ask {rule}", reason=f"the policy wants a person to agree (ask {rule})")
     if policy.allow is not None and not _matching(name, policy.allow):
         return Decision(verdict="deny", rule="not in allow", reason=f"the policy does not allow {name!r}")
-    if spec.needs_approval:
+    if spec.needs_approval and name not in (policy.allow or ()):
         return Decision(verdict="ask", rule="needs_approval", reason=f"{name!r} wants a person to agree to every call")
     return Decision(verdict="allow")
 

@@ -55,7 +55,8 @@ def test_deny_wins_over_a_grant_which_wins_over_ask_which_wins_over_allow(
     elif policy.allow is not None and not any_of(tool, policy.allow):
         assert verdict == "deny"
     else:
-        assert verdict == ("ask" if tool.needs_approval else "allow")
+        is_named = policy.allow is not None and tool.name in policy.allow
+        assert verdict == ("ask" if tool.needs_approval and not is_named else "allow")
 
 
 @quiet
@@ -91,6 +92,7 @@ def test_one_more_deny_never_allows_more(tool: ToolSpec, policy: Policy, more: t
             spec(),
             Decision(verdict="deny", rule="not in allow", reason="the policy does not allow 'git__push'"),
         ),
+        (Policy(allow=("git__push",)), spec(needs_approval=True), Decision(verdict="allow")),
         (
             Policy(),
             spec(needs_approval=True),

@@ -229,7 +229,7 @@ class ToolOptions(TypedDict, total=False):
     max_output_tokens: int
     """25,000 where nothing is said."""
     needs_approval: bool
-    """A person has to agree to every call, unless a rule allows the tool."""
+    """A person has to agree to every call, unless an allow rule has the tool's own name."""
     isolated: bool
     """Run each call in a process of its own, which is ended with all it started when the call ends in any way."""
     retries: int
