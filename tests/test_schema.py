@@ -606,6 +606,49 @@ def test_an_integer_for_a_string_keeps_its_digits_and_a_float_is_not_guessed():
     assert "wanted string" in refused(two, '{"a": 1, "b": true}')
 
 
+def flags(n: int, on: bool = False, ratios: list[float] | None = None, either: int | bool = 0, extra: Any = None): ...
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('{"n": true}', "arguments.n: got true (boolean), wanted integer."),
+        ('{"n": 1, "ratios": [0.5, false]}', "arguments.ratios[1]: got false (boolean), wanted number."),
+        ('{"n": 1, "ratios": "[true]"}', "arguments.ratios[0]: got true (boolean), wanted number."),
+    ],
+)
+def test_true_is_no_number_for_a_call_that_changes_something(text: str, place: str):
+    said = refused(flags, text)
+    assert said.splitlines()[0] == place
+    assert parsed(flags, said.splitlines()[-1].removeprefix("Valid arguments look like this: "))
+    assert parsed(flags, text, can_repair=True)
+
+
+def test_booleans_where_they_belong_and_texts_for_numbers_are_taken_for_every_call():
+    assert parsed(flags, '{"n": "2", "on": true}') == {"n": 2, "on": True}
+    assert parsed(flags, '{"n": "2", "either": true, "extra": [false]}') == {"n": 2, "either": True, "extra": [False]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"count": 1, "items": [], "count": 2}',
+        json.dumps('{"items": [], "count": 1, "count": 2}'),
+        '{"items": [{"price": 1, "count": 1, "count": 2}]}',
+        '{"items": "[{\\"count\\": 1, \\"count\\": 2}]"}',
+    ],
+    ids=["at the top", "all as text", "nested", "array as text"],
+)
+def test_of_two_values_of_one_name_none_is_chosen_for_a_call_that_changes_something(text: str):
+    said = refused(order, text)
+    assert 'the name "count" stands there 2 times, with 1 and 2. Nothing was run.' in said
+    assert len(said) <= 1_500
+
+
+def test_of_two_values_of_one_name_the_last_is_read_where_nothing_changes():
+    assert parsed(two, '{"a": 1, "b": "x", "a": 2}', can_repair=True) == {"a": 2, "b": "x"}
+
+
 def test_the_error_names_path_value_and_wanted_type_and_shows_an_example():
     text = '{"items": [{"price": 1}, {"price": 1}, {"price": "abc"}], "colour": 3}'
     lines = refused(order, text).splitlines()

@@ -2,7 +2,8 @@
 
 Text that is valid JSON takes one compiled pass. What comes after it is for what GLM really sends: nested
 objects as JSON strings, numbers as text and text as numbers, ``null`` for what may be left out. Those lose
-nothing, so they hold for every tool. Broken JSON is read only for tools that change nothing.
+nothing, so they hold for every tool. Broken JSON is read only for tools that change nothing; for the others
+``true`` is no 1 either, and of two values of one name none is chosen.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, NoReturn, cast
 from pydantic_core import ErrorDetails, ValidationError, from_json, to_json
 
 from glm_agent.messages import ToolCall, ToolSpec
+from glm_agent.schema.exact import Ambiguous, refuse_repeats, taken_for_numbers
 from glm_agent.schema.explain import explain, got, located, with_example
 from glm_agent.schema.lenient import read_lenient, read_markup
 from glm_agent.schema.shapes import is_array, is_object
@@ -36,24 +38,51 @@ class ArgumentsError(ValueError):
 def parse_arguments(text: str, validator: ArgumentsValidator, *, can_repair: bool = False) -> dict[str, Any]:
     """The function's keyword arguments. Empty text and ``null`` mean none.
 
-    ``can_repair`` lets broken JSON through where reading it invents nothing; give it for ``read`` tools only.
+    ``can_repair`` lets broken JSON through where reading it invents nothing, ``true`` for a number, and the last
+    of two values of one name; give it for ``read`` tools only.
 
     Raises:
         ArgumentsError: With a message of at most 1,500 characters.
     """
+    if can_repair:
+        return _parsed(text, validator, can_repair=True)
     try:
-        return cast("dict[str, Any]", validator.core.validate_json(text))
+        refuse_repeats(text)
+        return _parsed(text, validator, can_repair=False)
+    except Ambiguous as error:
+        said = f"arguments: got {got(text)}: {error}. Nothing was run. Send the call again with each name once."
+        raise ArgumentsError(with_example(said, validator.schema, fits=partial(_fits, validator))) from None
+
+
+def _parsed(text: str, validator: ArgumentsValidator, *, can_repair: bool) -> dict[str, Any]:
+    try:
+        return _checked(text, validator, can_repair=can_repair)
     except ValidationError:
         tree = _tree(text, validator, can_repair=can_repair)
-        return _validated(tree, validator)
+        return _validated(tree, validator, can_repair=can_repair)
+
+
+def _checked(text: str | bytes, validator: ArgumentsValidator, *, can_repair: bool) -> dict[str, Any]:
+    arguments = cast("dict[str, Any]", validator.core.validate_json(text))
+    if not can_repair and (wrong := taken_for_numbers(text, validator.core)):
+        raise _wrong(wrong, from_json(text), validator)
+    return arguments
+
+
+def _wrong(details: list[ErrorDetails], tree: Any, validator: ArgumentsValidator) -> ArgumentsError:
+    text, places = explain(details, tree, validator.schema)
+    return ArgumentsError(with_example(text, validator.schema, fits=partial(_fits, validator), also=places))
 
 
 def _tree(text: str, validator: ArgumentsValidator, *, can_repair: bool) -> Any:
     text = text.removeprefix("\ufeff")
     try:
-        tree = _read(text) if text.strip() else None
+        tree = _read(text, can_repair=can_repair) if text.strip() else None
         # The whole object, once more wrapped as a string.
-        tree = _read(tree) if isinstance(tree, str) and tree.lstrip()[:1] == "{" else tree
+        if isinstance(tree, str) and tree.lstrip()[:1] == "{":
+            tree = _read(tree, can_repair=can_repair)
+    except Ambiguous:
+        raise
     except ValueError as error:
         if not can_repair:
             _refuse(text, validator, str(error))
@@ -61,7 +90,9 @@ def _tree(text: str, validator: ArgumentsValidator, *, can_repair: bool) -> Any:
     return {} if tree is None else tree
 
 
-def _read(text: str) -> Any:
+def _read(text: str, *, can_repair: bool) -> Any:
+    if not can_repair:
+        refuse_repeats(text)
     # As bytes, since a lone surrogate in a string is a TypeError for pydantic and no ValueError.
     return from_json(text.encode(errors="surrogatepass"))
 
@@ -89,23 +120,24 @@ def _fits(validator: ArgumentsValidator, text: str) -> bool:
     return True
 
 
-def _validated(tree: Any, validator: ArgumentsValidator) -> dict[str, Any]:
+def _validated(tree: Any, validator: ArgumentsValidator, *, can_repair: bool) -> dict[str, Any]:
     for attempt in range(_MAX_ROUNDS + 1):
         try:
-            return cast("dict[str, Any]", validator.core.validate_json(to_json(tree, inf_nan_mode="constants")))
+            return _checked(to_json(tree, inf_nan_mode="constants"), validator, can_repair=can_repair)
         except ValidationError as error:
+            details = error.errors(include_url=False)
             # A list, so that every place is mended before the next check.
-            mended = [_mend(tree, detail, validator) for detail in error.errors(include_url=False)]
+            mended = [_mend(tree, detail, validator, can_repair=can_repair) for detail in details]
             if not any(mended) or attempt == _MAX_ROUNDS:
-                text, places = explain(error, tree, validator.schema)
-                fits = partial(_fits, validator)
-                raise ArgumentsError(with_example(text, validator.schema, fits=fits, also=places)) from None
+                raise _wrong(details, tree, validator) from None
+        except ArgumentsError:
+            raise
         except ValueError as error:
             _refuse(str(tree), validator, str(error))
     raise AssertionError("the last round raises")
 
 
-def _mend(tree: Any, detail: ErrorDetails, validator: ArgumentsValidator) -> bool:
+def _mend(tree: Any, detail: ErrorDetails, validator: ArgumentsValidator, *, can_repair: bool) -> bool:
     """Undo one of the model's habits at the place of an error; whether there was one to undo."""
     path = located(tree, detail["loc"])
     if not path or detail["type"] in ("missing", "extra_forbidden"):
@@ -117,20 +149,22 @@ def _mend(tree: Any, detail: ErrorDetails, validator: ArgumentsValidator) -> boo
     if parent[key] is None and parent is tree and key not in validator.required:
         del parent[key]
         return True
-    better = _undo(detail["type"], parent[key])
+    better = _undo(detail["type"], parent[key], can_repair=can_repair)
     if better is None:
         return False
     parent[key] = better
     return True
 
 
-def _undo(problem: str, value: Any) -> Any:
+def _undo(problem: str, value: Any, *, can_repair: bool) -> Any:
     """The value the model meant, where nothing is lost on the way; else None."""
     if problem == "string_type" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if problem in _CONTAINER_WANTED and isinstance(value, str):
         try:
-            inner = _read(value)
+            inner = _read(value, can_repair=can_repair)
+        except Ambiguous:
+            raise
         except ValueError:
             return None
         return inner if is_object(inner) or is_array(inner) else None

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, cast
 
-from pydantic_core import ErrorDetails, ValidationError, to_json
+from pydantic_core import ErrorDetails, to_json
 
 from glm_agent.messages import JsonObject
 from glm_agent.schema.example import Places, example
@@ -36,10 +36,10 @@ _CHECKS = {
 """pydantic's words for what it checks, where its own sentence would not read well after "wanted"."""
 
 
-def explain(error: ValidationError, tree: Any, schema: JsonObject) -> tuple[str, list[_Place]]:
+def explain(wrong: Sequence[ErrorDetails], tree: Any, schema: JsonObject) -> tuple[str, list[_Place]]:
     """Each problem as path, what came, what is wanted, in at most 1,000 characters; and where they are."""
     problems: dict[_Place, list[ErrorDetails]] = {}
-    for detail in error.errors(include_url=False):
+    for detail in wrong:
         problems.setdefault(_place(detail, tree), []).append(detail)
     lines = [_line(place, details, schema) for place, details in list(problems.items())[:_MAX_PROBLEMS]]
     if len(problems) > len(lines):
