@@ -118,9 +118,10 @@ class EndingsModel:
                 yield event
         if found is None or not isinstance(first, ModelResponse):
             return
-        yield Notice(text=found.reason, source=self.name)
         if found.before is None:
             yield Retrying(attempt=2, wait_seconds=0.0, reason=found.reason)
+        else:
+            yield Notice(text=found.reason, source=self.name)
         async with aclosing(self._second(found, first)) as events:
             async for event in events:
                 yield event
@@ -161,7 +162,6 @@ class EndingsModel:
                 raise
             reason = f"the older part of the conversation is left out: {error}"
         self._cut, self._instead = whole, shorter
-        yield Notice(text=reason, level="warning", source=self.name)
         yield Retrying(attempt=2, wait_seconds=0.0, reason=reason)
         async with aclosing(self._model.stream(replace(request, messages=shorter))) as events:
             async for event in events:
