@@ -353,6 +353,7 @@ class Rude(Exception):
         (failing(ValueError("bad")), "ValueError: bad"),
         (failing(ValueError()), "ValueError"),
         (failing(SystemExit(0)), "SystemExit: 0"),
+        (failing(KeyboardInterrupt()), "RuntimeError: the function raised KeyboardInterrupt"),
         (failing(StopIteration(3)), "RuntimeError: coroutine raised StopIteration"),
         (failing(TimeoutError("own")), "TimeoutError: own"),
         (failing(Rude()), "Rude: (its message cannot be shown)"),
@@ -392,9 +393,21 @@ async def test_messages_are_kept_back_when_asked():
     assert result.is_error
 
 
+async def _interrupted() -> None:
+    raise KeyboardInterrupt
+
+
 async def test_an_interrupt_from_the_keyboard_is_raised():
     with pytest.raises(KeyboardInterrupt):
-        await run(failing(KeyboardInterrupt()))
+        await run(_interrupted)
+
+
+def test_an_interrupt_that_no_keyboard_can_have_sent_is_an_error_of_the_tool():
+    results: list[ToolResult] = []
+    elsewhere = threading.Thread(target=lambda: results.append(anyio.run(run, _interrupted)), daemon=True)
+    elsewhere.start()
+    elsewhere.join(20)
+    assert [(result.content, result.is_error) for result in results] == [("the tool raised KeyboardInterrupt", True)]
 
 
 async def test_a_cancellation_that_nobody_asked_for_is_an_error_of_the_tool(anyio_backend: str):

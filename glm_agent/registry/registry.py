@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import math
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
@@ -96,7 +97,7 @@ class ToolRegistry:
         return None if self.knows(call) else self._not_found(call)
 
     async def call(self, call: ToolCall, context: ToolContext) -> ToolResult:
-        """Run one call. Raises nothing but cancellation and ``KeyboardInterrupt``."""
+        """Run one call. Raises nothing but cancellation and, in the main thread, ``KeyboardInterrupt``."""
         meant = self._find(call)
         if meant is None:
             return self._not_found(call)
@@ -143,6 +144,11 @@ class ToolRegistry:
             if not scope.cancel_called:
                 said = describe_failure(error, secrets=self._secrets, is_exposed=self._expose_errors)
                 return _error(f"{_UNKNOWN_OUTCOME} (Finding out failed: {said})" if is_repeat else said)
+        except KeyboardInterrupt:
+            # Ctrl-C reaches the main thread alone: elsewhere it is the tool's own.
+            if threading.current_thread() is threading.main_thread():
+                raise
+            return _error("the tool raised KeyboardInterrupt")
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise
