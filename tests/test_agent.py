@@ -84,6 +84,12 @@ def test_the_public_face_works_without_an_event_loop_and_inside_a_running_one() 
     assert anyio.run(notebook) == "one"
 
 
+def test_what_run_sync_raises_hangs_on_no_other_error() -> None:
+    with pytest.raises(ModelConnectionError) as caught:
+        Agent(ScriptedModel([ModelConnectionError("gone")])).run_sync("hi")
+    assert caught.value.__context__ is None
+
+
 @pytest.mark.anyio
 async def test_messages_of_a_result_continue_the_conversation_without_storage() -> None:
     model = ScriptedModel(["four", "nine"])
@@ -394,3 +400,53 @@ def test_one_thing_where_a_list_belongs_is_said(one: dict[str, Any]) -> None:
 def test_messages_in_another_format_are_said() -> None:
     with pytest.raises(ConfigurationError, match="messages= takes UserMessage, ModelResponse and ToolResult"):
         Agent(ScriptedModel(["ok"])).run_sync("hi", messages=[{"role": "user", "content": "hi"}])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            {"settings": 5},
+            r"settings= takes a ModelSettings, and got 5: write settings=ModelSettings\(temperature=0\.2\)",
+        ),
+        ({"settings": {"temprature": 0.2}}, "settings= has no 'temprature': did you mean 'temperature'"),
+        ({"settings": {"temperature": "warm"}}, "settings= has 'warm' for 'temperature': wanted a valid number"),
+        ({"settings": {5: 1}}, "settings= has no 5: known are temperature"),
+        ({"budget": 5}, r"budget= takes a Budget, and got 5: write budget=Budget\(max_cost_usd=0\.5"),
+        ({"budget": {"max_cost": 5}}, "budget= has no 'max_cost': did you mean 'max_cost_usd'"),
+        ({"output_type": 5}, "output_type= takes a type that JSON can hold, and got 5 .*: write output_type=int"),
+        ({"output_type": threading.Lock}, "output_type= takes a type"),
+        ({"session": 5}, 'session= takes the id of a stored conversation as text, and got 5: write session="5"'),
+        ({"max_steps": "3"}, "max_steps= takes a whole number, and got '3': write max_steps=20"),
+        ({"max_steps": True}, "max_steps= takes a whole number"),
+        ({"max_steps": 0}, "a turn needs at least 1"),
+    ],
+)
+def test_a_slip_in_the_agents_arguments_is_told_with_what_to_write(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        Agent(ScriptedModel([]), **arguments)
+
+
+def test_settings_and_a_budget_may_be_mappings() -> None:
+    model = ScriptedModel([call("stock", '{"sku": "B-3"}'), "ok"])
+    agent = Agent(model, tools=[stock], settings={"temperature": 0.2, "stop": ["END"]}, budget={"max_tool_calls": 0})
+    assert agent.run_sync("hi").stop_reason == "budget"
+    assert (model.requests[0].settings.temperature, model.requests[0].settings.stop) == (0.2, ("END",))
+
+
+@pytest.mark.parametrize("prompt", ["", "   ", "\n\t"])
+def test_an_empty_prompt_is_refused_before_the_model_is_asked(prompt: str) -> None:
+    agent = Agent(ScriptedModel([]))
+    with pytest.raises(ConfigurationError, match="the prompt is empty: say what is to be done"):
+        agent.run_sync(prompt)
+    with pytest.raises(ConfigurationError, match="the prompt is empty"):
+        agent.stream(prompt)
+
+
+def test_a_prompt_and_a_session_are_text() -> None:
+    agent = Agent(ScriptedModel(["a bridge"]))
+    with pytest.raises(ConfigurationError, match=r"the prompt is text, and got \['hi'\]"):
+        agent.run_sync(["hi"])  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="session= takes the id"):
+        agent.run_sync("hi", session=7)  # type: ignore[arg-type]
+    assert agent.run_sync("", attachments=["https://example.com/a.png"]).output == "a bridge"

@@ -11,14 +11,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
-from glm_agent.agent import names
+from glm_agent.agent import given, names
 from glm_agent.agent.attachments import Attachment, parts
 from glm_agent.agent.budget import Budget
 from glm_agent.agent.providers import model_maker
 from glm_agent.agent.runtime import Blocking, Runtime, Runtimes
 from glm_agent.agent.start import begin
 from glm_agent.driver import Approver, Driver, EventStream, NestingTools, Observer, Steps
-from glm_agent.errors import ConfigurationError
 from glm_agent.messages import (
     ApprovalDecision,
     Message,
@@ -63,7 +62,7 @@ class Agent:
         output_type: A type the answer must fit; ``result.output`` is then a value of it.
         max_steps: Model requests in a turn before the model is asked once more without tools.
         permissions: A ``Policy``, a mapping, or a YAML file with ``allow``, ``ask`` and ``deny``.
-        budget: What one turn may spend.
+        budget: What one turn may spend: ``Budget``, or a mapping of the same names.
         context: A pure function on the messages of each request: what of the history is sent.
         observers: Functions that see every event.
         session: Id of the stored conversation that every run goes on with.
@@ -78,7 +77,7 @@ class Agent:
         fallback: Models that are asked, in order, when ``model`` fails; ``"glm-5.3|glm-5.2"`` says the same.
         catalog: Windows, limits and prices of models by name, where you know better than the table that ships.
         endings: What is done about answers that are none (empty, cut, too long a history) before they end the turn.
-        settings: Temperature, thinking and the like.
+        settings: Temperature, thinking and the like: ``ModelSettings``, or a mapping of the same names.
         tool_search: Share of the model's context that definitions of MCP tools may take; beyond it they are found
             by search. 0 is always, 1 never.
         expose_errors: Whether the model reads the message of a tool's exception.
@@ -97,7 +96,7 @@ class Agent:
         output_type: Any = None,
         max_steps: int = 20,
         permissions: Policy | Mapping[str, Any] | str | Path | None = None,
-        budget: Budget | None = None,
+        budget: Budget | Mapping[str, Any] | None = None,
         context: ContextPolicy | None = None,
         observers: Sequence[Observer] = (),
         session: str | None = None,
@@ -111,12 +110,10 @@ class Agent:
         fallback: Sequence[str | Model] = (),
         endings: Endings | None = None,
         catalog: Mapping[str, ModelInfo] | None = None,
-        settings: ModelSettings | None = None,
+        settings: ModelSettings | Mapping[str, Any] | None = None,
         tool_search: float = 0.1,
         expose_errors: bool = True,
     ) -> None:
-        if max_steps < 1:
-            raise ConfigurationError(f"max_steps is {max_steps}: a turn needs at least 1")
         new_model = model_maker(
             model, fallback=fallback, catalog=catalog, api_key=api_key, base_url=base_url, client=client
         )
@@ -129,17 +126,18 @@ class Agent:
         self._tool_search = tool_search
         self._output = names.output_type(output_type)
         self._instructions = instructions
-        self._max_steps = max_steps
+        self._max_steps = given.max_steps(max_steps)
         self._policy = names.policy(permissions)
-        self._budget = budget or Budget()
+        self._budget = given.budget(budget)
         self._context = context
         self._observers = tuple(observers)
-        self._session, self._journal = session, journal
+        self._session, self._journal = given.session(session), journal
         self._approve, self._ask = approve, ask
         self._keep_results = keep_results
         self._endings, self._catalog = endings, catalog
-        given = settings or ModelSettings()
-        self._settings = replace(given, hosted_tools=(*given.hosted_tools, *hosted)) if hosted else given
+        self._settings = given.settings(settings)
+        if hosted:
+            self._settings = replace(self._settings, hosted_tools=(*self._settings.hosted_tools, *hosted))
 
     def offer(self, tools: Iterable[Any]) -> None:
         """Offer these functions, ``@tool`` objects and names from the next turn on, instead of those before.
@@ -181,7 +179,7 @@ class Agent:
             MCPServerError: A server did not start.
             JournalError: The session cannot be stored, or another process holds it.
         """
-        message = None if prompt is None else UserMessage(text=prompt, attachments=parts(attachments))
+        message = _message(prompt, attachments)
         return await self._run(message, messages=messages, session=session, deps=deps, observers=observers)
 
     async def resume(
@@ -229,7 +227,7 @@ class Agent:
         attachments: Sequence[Attachment] = (),
     ) -> EventStream:
         """One turn as events: ``async with agent.stream(…) as events``, iterate, then ``events.result``."""
-        message = None if prompt is None else UserMessage(text=prompt, attachments=parts(attachments))
+        message = _message(prompt, attachments)
 
         async def run(observer: Observer) -> TurnResult:
             return await self._run(message, messages=messages, session=session, deps=deps, observers=(observer,))
@@ -272,7 +270,7 @@ class Agent:
         observers: Sequence[Observer] = (),
         decisions: Sequence[ApprovalDecision] = (),
     ) -> TurnResult:
-        session = session or self._session
+        session = given.session(session) or self._session
         said = _Said((*(messages or ()), *((message,) if message else ())), session or "")
         with (
             said.carried(),
@@ -342,6 +340,11 @@ class Agent:
         if self._output is None or result.stop_reason != "end_turn":
             return result
         return replace(result, output=self._output.read(result.output))
+
+
+def _message(prompt: str | None, attachments: Sequence[Attachment]) -> UserMessage | None:
+    said = given.prompt(prompt, has_more=bool(attachments))
+    return None if said is None else UserMessage(text=said, attachments=parts(attachments))
 
 
 @dataclass

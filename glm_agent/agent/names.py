@@ -75,9 +75,20 @@ def output_type(kind: Any) -> OutputType | None:
     """The reader of final answers; None for plain text."""
     if kind is None or kind is str:
         return None
+    from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
+
     from glm_agent.models.output import OutputType
 
-    return OutputType(kind)
+    try:
+        found = OutputType(kind)
+        assert found.instructions  # its JSON Schema can be made
+    except (PydanticUserError, PydanticUndefinedAnnotation, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigurationError(
+            f"output_type= takes a type that JSON can hold, and got {kind!r} ({reason}):"
+            " write output_type=int, list[str], or a class with annotated fields"
+        ) from error
+    return found
 
 
 def policy(given: Policy | Mapping[str, Any] | str | Path | None) -> Policy:

@@ -121,9 +121,15 @@ class Blocking:
         run = partial(function, *args, **keywords)
         if self._portal is not None:
             return self._portal.call(run)
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
+        if not _is_loop_running():
             return anyio.run(run)
         with start_blocking_portal() as portal:
             return portal.call(run)
+
+
+def _is_loop_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,88 @@
+"""What an agent is given, checked on arrival: a slip of the hand is a sentence here, and no riddle in a turn.
+
+Names of models, tools and servers are looked up in ``names``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from glm_agent.agent.budget import Budget
+from glm_agent.errors import ConfigurationError
+from glm_agent.messages import ModelSettings
+
+_Table = TypeVar("_Table", Budget, ModelSettings)
+
+
+def settings(given: Any) -> ModelSettings:
+    """The settings, also from a mapping of the same names."""
+    return _table(ModelSettings, given, argument="settings", example="temperature=0.2")
+
+
+def budget(given: Any) -> Budget:
+    """The budget, also from a mapping of the same names."""
+    return _table(Budget, given, argument="budget", example="max_cost_usd=0.5, max_tokens=100_000")
+
+
+def max_steps(given: Any) -> int:
+    """A count of model requests."""
+    if not isinstance(given, int) or isinstance(given, bool):
+        raise ConfigurationError(f"max_steps= takes a whole number, and got {given!r}: write max_steps=20")
+    if given < 1:
+        raise ConfigurationError(f"max_steps is {given}: a turn needs at least 1")
+    return given
+
+
+def session(given: Any) -> str | None:
+    """The id of a stored conversation, where there is one."""
+    if given is not None and not isinstance(given, str):
+        raise ConfigurationError(
+            f'session= takes the id of a stored conversation as text, and got {given!r}: write session="{given}"'
+        )
+    return given
+
+
+def prompt(given: Any, *, has_more: bool = False) -> str | None:
+    """What the user says; None where nothing is said. Empty only where something else is sent (``has_more``)."""
+    if given is None:
+        return None
+    if not isinstance(given, str):
+        raise ConfigurationError(f"the prompt is text, and got {given!r}: earlier messages go in messages=[…]")
+    if not given.strip() and not has_more:
+        raise ConfigurationError("the prompt is empty: say what is to be done")
+    return given
+
+
+def _table(kind: type[_Table], given: Any, *, argument: str, example: str) -> _Table:
+    if given is None or isinstance(given, kind):
+        return given or kind()
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(
+            f"{argument}= takes a {kind.__name__}, and got {given!r}: write {argument}={kind.__name__}({example})"
+        )
+    values: Mapping[Any, Any] = given
+    known = [field.name for field in fields(kind)]
+    for name in values:
+        if name not in known:
+            raise ConfigurationError(f"{argument}= has no {name!r}: {_meant(str(name), known)}")
+    return _checked(kind, values, argument=argument)
+
+
+def _checked(kind: type[_Table], values: Mapping[Any, Any], *, argument: str) -> _Table:
+    from pydantic import TypeAdapter, ValidationError  # at first use: most agents are given no mapping
+
+    try:
+        return TypeAdapter(kind).validate_python(dict(values))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        wanted = first["msg"].removeprefix("Input should be ")
+        raise ConfigurationError(f"{argument}= has {first['input']!r} for {place!r}: wanted {wanted}") from None
+
+
+def _meant(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
