@@ -450,3 +450,21 @@ def test_a_prompt_and_a_session_are_text() -> None:
     with pytest.raises(ConfigurationError, match="session= takes the id"):
         agent.run_sync("hi", session=7)  # type: ignore[arg-type]
     assert agent.run_sync("", attachments=["https://example.com/a.png"]).output == "a bridge"
+
+
+def test_a_task_file_makes_an_agent_whose_first_prompt_is_the_tasks_text(tmp_path: Path) -> None:
+    path = tmp_path / "TASK.md"
+    path.write_text("---\ninstructions: Be brief.\nmax_steps: 7\nparams: {sku: A-17}\n---\nCount ${sku}.\n")
+    model = ScriptedModel(["four", "nine", "ten"])
+    agent = Agent.from_task(path, parameters={"sku": "B-3"}, model=model, max_steps=3)
+    first = agent.run_sync()
+    agent.run_sync("And C-1?")
+    agent.run_sync(messages=[*first.messages, UserMessage(text="Sure?")])
+    assert [request.messages[-1] for request in model.requests] == [
+        UserMessage(text="Count B-3."),
+        UserMessage(text="And C-1?"),
+        UserMessage(text="Sure?"),
+    ]
+    assert model.requests[0].instructions == "Be brief."
+    with pytest.raises(ConfigurationError, match=r"TASK\.md: the task names no model: write model="):
+        Agent.from_task(path)

@@ -18,6 +18,7 @@ from glm_agent.agent.providers import model_maker
 from glm_agent.agent.runtime import Blocking, Runtime, Runtimes
 from glm_agent.agent.start import begin
 from glm_agent.driver import Approver, Driver, EventStream, NestingTools, Observer, Steps
+from glm_agent.errors import ConfigurationError
 from glm_agent.messages import (
     ApprovalDecision,
     Message,
@@ -126,6 +127,7 @@ class Agent:
         self._tool_search = tool_search
         self._output = names.output_type(output_type)
         self._instructions = instructions
+        self._task_prompt: str | None = None
         self._max_steps = given.max_steps(max_steps)
         self._policy = names.policy(permissions)
         self._budget = given.budget(budget)
@@ -138,6 +140,30 @@ class Agent:
         self._settings = given.settings(settings)
         if hosted:
             self._settings = replace(self._settings, hosted_tools=(*self._settings.hosted_tools, *hosted))
+
+    @classmethod
+    def from_task(cls, path: str | Path, *, parameters: Mapping[str, Any] | None = None, **overrides: Any) -> Self:
+        """The agent of a task file; ``run`` and the like without a prompt begin with the task's text.
+
+        Args:
+            path: Markdown with YAML front matter, see ``docs/task-files.md``.
+            parameters: What its ``${name}`` stand for.
+            overrides: Arguments of ``Agent`` that replace the task's, such as ``model`` where it names none.
+
+        Raises:
+            ConfigurationError: With file, line and column.
+        """
+        from glm_agent.agent.task import load_task
+
+        task = load_task(path, parameters=parameters)
+        arguments = {**task.agent_arguments(), **overrides}
+        if "model" not in arguments:
+            raise ConfigurationError(
+                f'{task.path}: the task names no model: write model="glm-5.3-flash" beside the path'
+            )
+        agent = cls(**arguments)
+        agent._task_prompt = task.prompt
+        return agent
 
     def offer(self, tools: Iterable[Any]) -> None:
         """Offer these functions, ``@tool`` objects and names from the next turn on, instead of those before.
@@ -179,7 +205,7 @@ class Agent:
             MCPServerError: A server did not start.
             JournalError: The session cannot be stored, or another process holds it.
         """
-        message = _message(prompt, attachments)
+        message = self._message(prompt, attachments, goes_on=messages is not None)
         return await self._run(message, messages=messages, session=session, deps=deps, observers=observers)
 
     async def resume(
@@ -227,7 +253,7 @@ class Agent:
         attachments: Sequence[Attachment] = (),
     ) -> EventStream:
         """One turn as events: ``async with agent.stream(…) as events``, iterate, then ``events.result``."""
-        message = _message(prompt, attachments)
+        message = self._message(prompt, attachments, goes_on=messages is not None)
 
         async def run(observer: Observer) -> TurnResult:
             return await self._run(message, messages=messages, session=session, deps=deps, observers=(observer,))
@@ -313,6 +339,12 @@ class Agent:
         tools = NestingTools(tools, steps=steps, approve=self._approve)
         return EquippedTools(tools, asker=self._ask, results=results)
 
+    def _message(self, prompt: str | None, attachments: Sequence[Attachment], *, goes_on: bool) -> UserMessage | None:
+        said = given.prompt(prompt, has_more=bool(attachments))
+        if said is None and not goes_on:
+            said = self._task_prompt
+        return None if said is None else UserMessage(text=said, attachments=parts(attachments))
+
     def _instructed(self) -> str:
         told = (self._instructions, self._output.instructions if self._output is not None else "")
         return "\n\n".join(filter(None, told))
@@ -340,11 +372,6 @@ class Agent:
         if self._output is None or result.stop_reason != "end_turn":
             return result
         return replace(result, output=self._output.read(result.output))
-
-
-def _message(prompt: str | None, attachments: Sequence[Attachment]) -> UserMessage | None:
-    said = given.prompt(prompt, has_more=bool(attachments))
-    return None if said is None else UserMessage(text=said, attachments=parts(attachments))
 
 
 @dataclass
