@@ -338,6 +338,21 @@ def test_directives_call_in_parallel_and_one_after_the_other() -> None:
     assert talk.give("error: no such tool").text == "add: 5\nadd: 9\nnosuch: error: no such tool"
 
 
+@pytest.mark.parametrize(
+    ("result", "text", "answer"),
+    [
+        ("no result: the turn was left and a new message came", "say Bonjour.", "Bonjour."),
+        ("no result: the turn was left and a new message came", "Hello?", "I am the simulated model"),
+        ("5", "say Bonjour.", "5"),
+    ],
+)
+def test_a_message_after_an_interrupted_call_begins_a_turn(result: str, text: str, answer: str) -> None:
+    talk = Talk(DirectivePlayer(), tools=("add",))
+    talk.say('call add {"a": 2, "b": 3}')
+    talk.messages.append({"role": "tool", "tool_call_id": "call_0", "content": result})
+    assert talk.say(text).text.startswith(answer)
+
+
 def test_directives_think_say_and_finish() -> None:
     talk = Talk(DirectivePlayer())
     first = talk.say("think I add.\nsay Adding.\ncall add {}\nthen say Done.\nsay Bye.\nfinish length")

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from glm_agent.messages import ToolCall
 from glm_agent.simulate.answer import Answer
-from glm_agent.simulate.conversation import CallRecord, Conversation
+from glm_agent.simulate.conversation import CallRecord, Conversation, openings, text_of
 from glm_agent.simulate.scenario import Settings
 
 _LINE = re.compile(
@@ -47,6 +47,7 @@ class DirectivePlayer:
     settings = Settings(name="directive")
 
     def answer(self, request: Conversation) -> Answer:
+        request = replace(request, started_at=_turn_start(request))
         groups = list(_groups(request.user))
         if not groups:
             return Answer(text=_introduction(request))
@@ -75,6 +76,18 @@ class EchoPlayer:
 
     def unused_steps(self) -> list[str]:
         return []
+
+
+def _turn_start(request: Conversation) -> int:
+    """Where the turn began; also after an interrupted call, which an agent closes before it passes a new message on."""
+    starts = [at for at, after_tool in openings(request.messages) if not after_tool or _is_closed(request, at)]
+    return starts[-1] if starts else 0
+
+
+def _is_closed(request: Conversation, at: int) -> bool:
+    """Whether the call before the message never ran to its end, by the words of ``turn.cancel``."""
+    before = [message for message in request.messages[:at] if message["role"] == "tool"]
+    return bool(before) and text_of(before[-1]).startswith("no result: ")
 
 
 def _groups(text: str) -> Iterator[_Group]:
