@@ -47,7 +47,8 @@ class Job:
         self._usage, self._steps = Usage(), 0
         self._unwritten: AgentError | None = None
         is_alone = self.format == "jsonl" and sys.stdout.isatty()
-        answer_is_seen = self.format == "text" and sys.stdout.isatty()
+        # Where neither is a terminal, both often end in one log.
+        answer_is_seen = self.format == "text" and (sys.stdout.isatty() or not sys.stderr.isatty())
         self.view = View(is_quiet=self.is_quiet or is_alone, shows_answer=not answer_is_seen)
         code = self._run()
         leave(code, running=self.view.running)
