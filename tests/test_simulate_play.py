@@ -1,6 +1,8 @@
 """Which step answers a request, and what it says: from the messages alone."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -397,3 +399,11 @@ def test_at_the_step_limit_the_model_answers_in_words() -> None:
 
 def test_echo_repeats_the_user() -> None:
     assert Talk(EchoPlayer()).say("call add {}").text == "call add {}"
+
+
+def test_what_is_built_in_needs_no_yaml() -> None:
+    program = (
+        "import sys; from glm_agent.simulate.server import player_of; player_of('echo'); print('yaml' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "False\n"

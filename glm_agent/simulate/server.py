@@ -19,9 +19,7 @@ from glm_agent.errors import ConfigurationError
 from glm_agent.simulate.answer import Player
 from glm_agent.simulate.app import PREFIXES, Service
 from glm_agent.simulate.directive import DirectivePlayer, EchoPlayer
-from glm_agent.simulate.play import ScenarioPlayer, ScriptPlayer
 from glm_agent.simulate.scenario import Scenario
-from glm_agent.simulate.scenario_file import ScriptFile, read_scenario, scenario_of
 
 BUILT_IN: dict[str, Callable[[], Player]] = {"directive": DirectivePlayer, "echo": EchoPlayer}
 """Scenarios that need no file, by name."""
@@ -32,14 +30,20 @@ def player_of(scenario: str | Path | Mapping[str, Any] | Scenario | Player) -> P
 
     Raises ``ConfigurationError`` where there is no such scenario, or an error in it.
     """
+    if isinstance(scenario, str | Path) and str(scenario) in BUILT_IN:
+        return BUILT_IN[str(scenario)]()
+    return _read_player(scenario) if isinstance(scenario, Scenario | Mapping | str | Path) else scenario
+
+
+def _read_player(scenario: str | Path | Mapping[str, Any] | Scenario) -> Player:
+    # What is built in needs no YAML.
+    from glm_agent.simulate.play import ScenarioPlayer, ScriptPlayer
+    from glm_agent.simulate.scenario_file import ScriptFile, read_scenario, scenario_of
+
     if isinstance(scenario, Scenario):
         return ScenarioPlayer(scenario)
     if isinstance(scenario, Mapping):
         return ScenarioPlayer(scenario_of(scenario))
-    if not isinstance(scenario, str | Path):
-        return scenario
-    if str(scenario) in BUILT_IN:
-        return BUILT_IN[str(scenario)]()
     if not Path(scenario).exists():
         known = ", ".join(f"'{name}'" for name in BUILT_IN)
         raise ConfigurationError(f"scenario '{scenario}' is neither a file nor one of {known}")
