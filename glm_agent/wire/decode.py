@@ -96,6 +96,9 @@ class ResponseDecoder:
         name, data = event
         if self.is_done:
             return []
+        if data == _DONE:
+            self.is_done = True
+            return []
         try:
             chunk = jsontext.loads(data)
         except ValueError:

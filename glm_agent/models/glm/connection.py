@@ -7,7 +7,10 @@ CPU of a request; nothing of it is needed where a connection has one user.
 
 from __future__ import annotations
 
+import select
+import socket
 import ssl
+import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from time import monotonic
@@ -32,6 +35,7 @@ class Connection:
 
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
         self._stream = stream
+        self._socket: socket.socket | None = stream.get_extra_info("socket")
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_LIMIT)
         self.idle_since = 0.0
         """When it was last used, on the monotonic clock."""
@@ -85,7 +89,7 @@ class Connection:
 
     def is_alive(self) -> bool:
         """Whether it can be used again: an idle socket that can be read was closed by the server."""
-        return not self._stream.get_extra_info("is_readable")
+        return self._socket is None or not _is_readable(self._socket.fileno())
 
     async def aclose(self) -> None:
         """Close it, also while being cancelled."""
@@ -114,6 +118,17 @@ class Connection:
         if not data and self._http.their_state is h11.SEND_RESPONSE:
             raise httpx2.RemoteProtocolError("Server disconnected without sending a response.")
         self._http.receive_data(data)
+
+
+def _is_readable(descriptor: int) -> bool:
+    if descriptor < 0:
+        return True  # it was closed on this side
+    if sys.platform == "win32":
+        return bool(select.select([descriptor], [], [], 0)[0])
+    # Not select: it takes no descriptor above 1023.
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 async def _close(stream: httpcore2.AsyncNetworkStream) -> None:
