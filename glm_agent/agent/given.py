@@ -63,7 +63,7 @@ def _table(kind: type[_Table], given: Any, *, argument: str, example: str) -> _T
         raise ConfigurationError(
             f"{argument}= takes a {kind.__name__}, and got {given!r}: write {argument}={kind.__name__}({example})"
         )
-    values: Mapping[Any, Any] = given
+    values: Mapping[Any, Any] = given  # pyright: ignore[reportUnknownVariableType]
     known = [field.name for field in fields(kind)]
     for name in values:
         if name not in known:
