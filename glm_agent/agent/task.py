@@ -71,7 +71,8 @@ class Task:
         given = self.settings.permissions
         if isinstance(given, str):
             return self.path.parent / given
-        return Policy(allow=None if given.allow is None else tuple(given.allow), ask=tuple(given.ask), deny=tuple(given.deny))
+        allow = None if given.allow is None else tuple(given.allow)
+        return Policy(allow=allow, ask=tuple(given.ask), deny=tuple(given.deny))
 
 
 def load_task(path: str | Path, *, parameters: Mapping[str, Any] | None = None) -> Task:

@@ -14,7 +14,8 @@ import warnings
 
 IMPORTED = (
     "glm_agent.agent glm_agent.agent.task glm_agent.cli.app glm_agent.cli.job glm_agent.cli.view glm_agent.journal"
-    " glm_agent.models.glm glm_agent.plugins glm_agent.simulate.server griffe pydantic.type_adapter rich.live rich.markdown yaml"
+    " glm_agent.models.glm glm_agent.plugins glm_agent.simulate.server griffe pydantic.type_adapter rich.live"
+    " rich.markdown yaml"
 )
 
 
