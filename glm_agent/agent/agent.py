@@ -42,8 +42,7 @@ from glm_agent.registry.permitted import PermittedTools
 from glm_agent.turn import Turn
 
 if TYPE_CHECKING:
-    import httpx2
-
+    from glm_agent.models.glm.clients import Client
     from glm_agent.registry.results import KeptResults
 
 ContextPolicy = Callable[[tuple[Message, ...]], tuple[Message, ...]]
@@ -74,7 +73,7 @@ class Agent:
         approve: Asks a person about a call; without it such a turn stops with ``needs_approval``.
         api_key: Else ``ZAI_API_KEY``, ``ZHIPUAI_API_KEY`` or ``GLM_API_KEY``.
         base_url: Else ``ZAI_BASE_URL`` and the like, else the provider's.
-        client: An ``httpx2.AsyncClient`` to use; it stays open.
+        client: An ``httpx2.AsyncClient`` to use, or a ``FastClient``; it stays open.
         fallback: Models that are asked, in order, when ``model`` fails; ``"glm-5.3|glm-5.2"`` says the same.
         catalog: Windows, limits and prices of models by name, where you know better than the table that ships.
         endings: What is done about answers that are none (empty, cut, too long a history) before they end the turn.
@@ -107,7 +106,7 @@ class Agent:
         keep_results: bool | None = None,
         api_key: str | None = None,
         base_url: str | None = None,
-        client: httpx2.AsyncClient | None = None,
+        client: Client | None = None,
         fallback: Sequence[str | Model] = (),
         endings: Endings | None = None,
         catalog: Mapping[str, ModelInfo] | None = None,

@@ -16,8 +16,7 @@ from glm_agent.models.retry import NEXT_MODEL, RetryingModel, shared_budget
 from glm_agent.wire.dialects import DIALECTS, Dialect, same_host
 
 if TYPE_CHECKING:
-    import httpx2
-
+    from glm_agent.models.glm.clients import Client
     from glm_agent.simulate.server import SimulatorServer
 
 
@@ -35,7 +34,7 @@ def model_maker(
     catalog: Mapping[str, ModelInfo] | None = None,
     api_key: str | None,
     base_url: str | None,
-    client: httpx2.AsyncClient | None,
+    client: Client | None,
     environ: Mapping[str, str] = os.environ,
 ) -> Callable[[], Connection]:
     """What makes the model on an event loop; several names (``glm-5.3|glm-5.2``) are one with fallbacks.
@@ -67,7 +66,7 @@ def _maker(
     *,
     api_key: str | None,
     base_url: str | None,
-    client: httpx2.AsyncClient | None,
+    client: Client | None,
     environ: Mapping[str, str],
     catalog: Mapping[str, ModelInfo] | None,
     is_first: bool,
