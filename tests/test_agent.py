@@ -281,6 +281,16 @@ async def test_a_session_remembers_turns_and_resume_asks_nothing_twice(tmp_path:
 
 
 @pytest.mark.anyio
+async def test_a_run_that_is_stored_without_a_name_says_under_which_one(tmp_path: Path) -> None:
+    broken = Agent(ScriptedModel([ModelConnectionError("no route to the model")]), journal=tmp_path / "journal.db")
+    with pytest.raises(ModelConnectionError) as raised:
+        await broken.run("A-17?")
+    healed = Agent(ScriptedModel(["four"]), journal=tmp_path / "journal.db")
+    result = await healed.resume(raised.value.session)
+    assert (result.output, result.session) == ("four", raised.value.session)
+
+
+@pytest.mark.anyio
 async def test_a_stored_session_takes_no_foreign_history(tmp_path: Path) -> None:
     agent = Agent(ScriptedModel(["a", "b"]), journal=tmp_path / "journal.db", session="s")
     await agent.run("one")

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from uuid import uuid4
 
 from glm_agent.agent import given, names
 from glm_agent.agent.attachments import Attachment, parts
@@ -299,7 +298,7 @@ class Agent:
         said = _Said((*(messages or ()), *((message,) if message else ())), session or "")
         with (
             said.carried(),
-            names.steps(self._journal, session) as (steps, stored, folder),
+            names.steps(self._journal, session) as (steps, stored, folder, session_id),
             names.results(self._keep_results, folder) as results,
         ):
             watchers = (*self._observers, *observers)
@@ -312,7 +311,7 @@ class Agent:
                         tools=await tools.specs(),
                         settings=self._settings,
                         max_steps=self._max_steps,
-                        session=session or uuid4().hex,
+                        session=session_id,
                     )
                     turn, facts = begin(stored, started, message, messages=messages, decisions=decisions)
                     driver = said.driver = Driver(

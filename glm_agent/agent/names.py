@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from glm_agent.driver import InlineSteps, Steps
 from glm_agent.errors import ConfigurationError
@@ -118,17 +119,17 @@ def results(keep: bool | None, folder: Path | None) -> Generator[KeptResults | N
 
 
 @contextmanager
-def steps(journal: Any, session: str | None) -> Generator[tuple[Steps, Turn | None, Path | None]]:
-    """Where this run's answers are kept, the turn that is stored there, and a folder for long results."""
+def steps(journal: Any, session: str | None) -> Generator[tuple[Steps, Turn | None, Path | None, str]]:
+    """Where this run's answers are kept, the turn that is stored there, a folder for long results, the session's id."""
     if session is None and journal is None:
-        yield InlineSteps(), None, None
+        yield InlineSteps(), None, None, uuid4().hex
         return
     from glm_agent.journal import Journal, new_session_id
 
     store = journal if isinstance(journal, Journal) else Journal(journal)
     try:
         with store.open(session or new_session_id()) as kept:
-            yield kept, rebuild(kept.facts) if kept.facts else None, store.results_of(kept.id)
+            yield kept, rebuild(kept.facts) if kept.facts else None, store.results_of(kept.id), kept.id
     finally:
         if store is not journal:
             store.close()
