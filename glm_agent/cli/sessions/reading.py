@@ -1,4 +1,4 @@
-"""``glm-agent sessions``: what is stored, and what was said."""
+"""What is stored, and what was said: ``glm-agent sessions list`` and ``show``."""
 
 from __future__ import annotations
 
@@ -9,17 +9,13 @@ import typer
 
 from glm_agent.cli import formats, phrases
 from glm_agent.cli.exits import reporting, say
+from glm_agent.cli.sessions.arguments import Id
 
 if TYPE_CHECKING:
     from glm_agent.journal import SessionSummary
     from glm_agent.messages import Fact
 
-sessions = typer.Typer(help="Stored conversations: list, show, export, delete.", no_args_is_help=True)
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="As `sessions list` shows it.")]
-
-
-@sessions.command("list")
 def list_sessions(
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
@@ -41,7 +37,6 @@ def list_sessions(
         say(f"no sessions in '{journal.path}'")
 
 
-@sessions.command()
 def show(session: Id) -> None:
     """What was said and done in a session.
 
@@ -54,35 +49,6 @@ def show(session: Id) -> None:
     for fact in facts:
         if text := _said(fact):
             formats.write(f"{phrases.clean(text)}\n")
-
-
-@sessions.command()
-def export(session: Id) -> None:
-    """A session as lines of JSON on stdout: a header with the format's version, then every record.
-
-    Example: glm-agent sessions export 20261122-213108-5f3a9c > session.jsonl
-    """
-    from glm_agent.journal import Journal
-
-    with reporting():
-        for line in Journal().export(session):
-            formats.write(f"{line}\n")
-
-
-@sessions.command()
-def delete(session: Id) -> None:
-    """Delete a session for good.
-
-    Example: glm-agent sessions delete 20261122-213108-5f3a9c
-    """
-    from glm_agent.cli.options import forget
-    from glm_agent.journal import Journal
-
-    with reporting():
-        journal = Journal()
-        journal.delete(session)
-        forget(journal, session)
-    say(f"deleted '{session}'")
 
 
 def _line(summary: SessionSummary) -> str:
