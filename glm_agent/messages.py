@@ -315,6 +315,8 @@ class TurnStopped:
     stop_reason: StopReason
     detail: str = ""
     """One sentence for a person."""
+    usage: Usage = field(default_factory=Usage)
+    """Tokens of answers that are no part of the conversation, such as those that did not fit the output type."""
     kind: Literal["turn_stopped"] = "turn_stopped"
 
 

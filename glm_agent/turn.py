@@ -59,7 +59,7 @@ class Turn:
     step: int = 0
     """Model responses received in this turn."""
     usage: Usage = field(default_factory=Usage)
-    """Sum over this turn's responses."""
+    """Sum over this turn's requests."""
     requested: tuple[ApprovalRequested, ...] = ()
     """Open calls that wait for a person."""
     approved: tuple[ApprovalDecision, ...] = ()
@@ -109,7 +109,7 @@ def receive(turn: Turn, fact: Fact) -> Turn:
         case HistoryReplaced():
             return _deliver(replace(turn, messages=fact.messages, requested=(), approved=()))
         case TurnStopped():
-            return turn if turn.stopped is not None else replace(turn, stopped=fact)
+            return turn if turn.stopped is not None else replace(turn, stopped=fact, usage=turn.usage + fact.usage)
 
 
 def cancel(turn: Turn, *, reason: str = "cancelled by the user") -> tuple[Fact, ...]:

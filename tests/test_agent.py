@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -337,6 +338,77 @@ async def test_an_answer_that_does_not_fit_the_type_is_asked_for_once_more() -> 
 async def test_an_answer_that_never_fits_ends_as_invalid_output() -> None:
     result = await Agent(ScriptedModel(["four", "4 units"]), output_type=Shelf).run("A-17?")
     assert result.stop_reason == "invalid_output"
+    assert "4 units" in result.detail
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("second", "stop_reason"), [('{"sku": "B", "units": 4}', "end_turn"), ("no", "invalid_output")]
+)
+async def test_the_usage_counts_answers_that_did_not_fit(second: str, stop_reason: str) -> None:
+    answers = [
+        ModelResponse(text=text, usage=Usage(input_tokens=tokens, output_tokens=1))
+        for text, tokens in (("four", 10), (second, 100))
+    ]
+    result = await Agent(ScriptedModel(answers), output_type=Shelf).run("A-17?")
+    assert result.stop_reason == stop_reason
+    assert (result.usage.input_tokens, result.usage.output_tokens) == (110, 2)
+
+
+@pytest.mark.anyio
+async def test_what_was_shown_of_an_answer_that_did_not_fit_is_taken_back() -> None:
+    agent = Agent(ScriptedModel(["four", '{"sku": "B", "units": 4}']), output_type=Shelf)
+    async with agent.stream("A-17?") as events:
+        kinds = [event.kind async for event in events]
+    assert kinds.index("text_delta") < kinds.index("retrying") < len(kinds) - 1 - kinds[::-1].index("text_delta")
+
+
+SHELF_SCHEMA = {
+    "type": "object",
+    "properties": {"sku": {"$ref": "#/$defs/sku"}, "units": {"type": "integer", "minimum": 0}},
+    "required": ["sku"],
+    "additionalProperties": False,
+    "$defs": {"sku": {"type": "string", "pattern": "^[A-Z]-[0-9]+$"}},
+}
+
+
+@pytest.mark.anyio
+async def test_a_json_schema_is_an_output_type_too() -> None:
+    model = ScriptedModel(['{"sku": "A17", "units": -1}', '{"sku": "A-17"}'])
+    result = await Agent(model, output_type=SHELF_SCHEMA).run("A-17?")
+    assert result.output == {"sku": "A-17"}
+    assert "sku: 'A17' does not match" in asked_for(model, 1)[-1].text
+    assert "units: -1 is less than the minimum of 0" in asked_for(model, 1)[-1].text
+    assert '"#/$defs/sku"' in model.requests[0].instructions
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("answer", ["NaN", '{"sku": "A-1", "units": NaN}', '{"sku": "A-1"', "Sure! {}", ""])
+async def test_what_is_no_json_does_not_fit_a_schema(answer: str) -> None:
+    model = ScriptedModel([answer or "``````", '{"sku": "A-1"}'])
+    assert (await Agent(model, output_type=SHELF_SCHEMA).run("?")).output == {"sku": "A-1"}
+
+
+@pytest.mark.parametrize("ending", ["json", "yaml"])
+def test_a_schema_may_stand_in_a_file(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"shelf.{ending}"
+    path.write_text(json.dumps(SHELF_SCHEMA))
+    model = ScriptedModel(['{"sku": "A-17"}'])
+    assert Agent(model, output_type=path).run_sync("A-17?").output == {"sku": "A-17"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ({"type": "strange"}, "type: 'strange' is not valid"),
+        ({"properties": {"a": {"$ref": "https://example.com/a.json"}}}, "refers to 'https://example.com/a.json'"),
+        ({"allOf": [{"$ref": "other.json"}]}, "refers to 'other.json'"),
+        ({"$ref": "#/$defs/missing"}, r"/\$defs/missing"),
+    ],
+)
+def test_a_mapping_that_is_no_usable_schema_is_refused_before_anything_runs(schema: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        Agent(ScriptedModel([]), output_type=schema)
 
 
 @pytest.mark.anyio

@@ -58,7 +58,8 @@ class Agent:
         tools: Functions, ``@tool`` objects, or names: an entry point, ``./folder``, ``./file.py``, ``module:object``;
             and tools of the provider: ``WebSearch()``, ``Retrieval(…)``, ``HostedMCP(…)``.
         mcp_servers: ``.mcp.json`` files, commands (``"uvx mcp-server-time"``), addresses, or mappings.
-        output_type: A type the answer must fit; ``result.output`` is then a value of it.
+        output_type: A type the answer must fit, or a JSON Schema (a mapping, or a file of JSON or YAML);
+            ``result.output`` is then a value of it.
         max_steps: Model requests in a turn before the model is asked once more without tools.
         permissions: A ``Policy``, a mapping, or a YAML file with ``allow``, ``ask`` and ``deny``.
         budget: What one turn may spend: ``Budget``, or a mapping of the same names.
@@ -123,7 +124,7 @@ class Agent:
         self.offer(own)
         self._expose_errors = expose_errors
         self._tool_search = tool_search
-        self._output = names.output_type(output_type)
+        self._output = names.output(output_type)
         self._instructions = instructions
         self._task_prompt: str | None = None
         self._max_steps = given.max_steps(max_steps)

@@ -18,7 +18,7 @@ from glm_agent.wire.hosted import HostedTool
 
 if TYPE_CHECKING:
     from glm_agent.mcp.servers import MCPServers
-    from glm_agent.models.output import OutputType
+    from glm_agent.models.output import Output
     from glm_agent.registry.results import KeptResults
 
 
@@ -72,10 +72,24 @@ def tools(given: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(found)
 
 
-def output_type(kind: Any) -> OutputType | None:
-    """The reader of final answers; None for plain text."""
+def output(kind: Any) -> Output | None:
+    """What final answers must be: by a type, a JSON Schema or a file with one; None for plain text."""
     if kind is None or kind is str:
         return None
+    from glm_agent.models.output import OutputSchema
+
+    source = "output_type="
+    if isinstance(kind, str | Path):
+        source, kind = f"the file {str(kind)!r}", _yaml_mapping(Path(kind), example='{"type": "object"}')
+    if not isinstance(kind, Mapping):
+        return _output_type(kind)
+    try:
+        return OutputSchema(dict(kind))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    except ValueError as error:
+        raise ConfigurationError(f"{source} holds no JSON Schema: {error}") from error
+
+
+def _output_type(kind: Any) -> Output:
     from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
     from glm_agent.models.output import OutputType
@@ -87,7 +101,7 @@ def output_type(kind: Any) -> OutputType | None:
         reason = str(error).splitlines()[0]
         raise ConfigurationError(
             f"output_type= takes a type that JSON can hold, and got {kind!r} ({reason}):"
-            " write output_type=int, list[str], or a class with annotated fields"
+            " write output_type=int, list[str], a class with annotated fields, or a JSON Schema as a mapping"
         ) from error
     return found
 
@@ -100,7 +114,7 @@ def policy(given: Policy | Mapping[str, Any] | str | Path | None) -> Policy:
         return given
     if isinstance(given, Mapping):
         return Policy.from_mapping(given, source="permissions")
-    return Policy.from_mapping(_yaml_mapping(Path(given)), source=str(given))
+    return Policy.from_mapping(_yaml_mapping(Path(given), example='deny: ["git__*"]'), source=str(given))
 
 
 @contextmanager
@@ -135,7 +149,7 @@ def steps(journal: Any, session: str | None) -> Generator[tuple[Steps, Turn | No
             store.close()
 
 
-def _yaml_mapping(path: Path) -> Mapping[str, Any]:
+def _yaml_mapping(path: Path, *, example: str) -> Mapping[str, Any]:
     import yaml
 
     try:
@@ -145,5 +159,5 @@ def _yaml_mapping(path: Path) -> Mapping[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"the file {str(path)!r} is not YAML: {error}") from error
     if not isinstance(content, Mapping):
-        raise ConfigurationError(f"the file {str(path)!r} must hold a mapping, such as 'deny: [\"git__*\"]'")
+        raise ConfigurationError(f"the file {str(path)!r} must hold a mapping, such as '{example}'")
     return content  # pyright: ignore[reportUnknownVariableType]

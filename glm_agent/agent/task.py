@@ -58,6 +58,8 @@ class Task:
             "budget": settings.limits.budget(),
             "permissions": self._permissions(),
         }
+        if settings.output_schema is not None:
+            arguments["output_type"] = self._output_schema()
         return arguments if settings.model is None else {"model": _model(self.path, settings.model), **arguments}
 
     def _servers(self) -> list[Any]:
@@ -66,6 +68,10 @@ class Task:
             return [{"mcpServers": given}] if given else []
         servers: list[str | dict[str, Any]] = [given] if isinstance(given, str) else given
         return [_beside(self.path, server) if isinstance(server, str) else server for server in servers]
+
+    def _output_schema(self) -> dict[str, Any] | Path | None:
+        given = self.settings.output_schema
+        return self.path.parent / given if isinstance(given, str) else given
 
     def _permissions(self) -> Policy | Path:
         given = self.settings.permissions

@@ -87,6 +87,9 @@ class TaskSettings(Table):
         default_factory=list[Any],
         description="A path to a .mcp.json, a list of paths, commands and addresses, or servers by name.",
     )
+    output_schema: dict[str, Any] | str | None = Field(
+        default=None, description="JSON Schema the answer must fit, or the path of a JSON or YAML file with one."
+    )
     max_steps: int = Field(default=20, ge=1, description="Model requests before the model must end in words.")
     settings: Settings = Settings()
     limits: Limits = Limits()

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from glm_agent.errors import ConfigurationError, JournalError
 
@@ -44,6 +44,8 @@ class RunOptions:
     ask: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     output: str | None = None
+    output_schema: str | None = None
+    """A file with a JSON Schema, or the schema itself."""
 
     def load_task(self) -> Task | None:
         """The task, read and filled in; None for a run of plain text."""
@@ -70,6 +72,7 @@ class RunOptions:
             "mcp_servers": [*given.get("mcp_servers", ()), *self.mcp_servers],
             "budget": replace(given.get("budget", Budget()), **{k: v for k, v in limits.items() if v is not None}),
             "permissions": self._policy(given.get("permissions")),
+            "output_type": _schema(self.output_schema) or given.get("output_type"),
         }
         return arguments if self.max_steps is None else {**arguments, "max_steps": self.max_steps}
 
@@ -128,6 +131,18 @@ def override(kept: RunOptions, given: RunOptions) -> RunOptions:
     """The kept options with those replaced that are given now."""
     unset = asdict(RunOptions())
     return replace(kept, **{name: value for name, value in asdict(given).items() if value != unset[name]})
+
+
+def _schema(given: str | None) -> dict[str, Any] | str | None:
+    """The schema where it was given as JSON, else the file's name."""
+    if given is None or not given.lstrip().startswith("{"):
+        return given
+    try:
+        return cast("dict[str, Any]", json.loads(given))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"--output-schema is no JSON: {error}; give a JSON Schema, or a file with one"
+        ) from error
 
 
 def absolute(name: str) -> str:

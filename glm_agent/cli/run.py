@@ -66,6 +66,9 @@ def run(
         FormatName, typer.Option("--format", help="stdout: the answer, one JSON object, or an event per line.")
     ] = FormatName.text,
     output: Annotated[str | None, typer.Option("--output", "-o", help="Also write the answer to this file.")] = None,
+    output_schema: Annotated[
+        str | None, typer.Option(help="JSON Schema the answer must fit: a file, or '{…}'.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No live view on stderr.")] = False,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Model requests.", rich_help_panel=_LIMITS)] = None,
     max_tokens: Annotated[
@@ -142,6 +145,7 @@ def run(
             ask=tuple(ask or ()),
             deny=tuple(deny or ()),
             output=str(Path(output).expanduser().absolute()) if output else None,
+            output_schema=_file_unless_json(output_schema),
         )
         journal, session_id, options = _session(
             session or resume, given, is_kept=not no_session, is_resumed=bool(resume)
@@ -185,6 +189,10 @@ def _what(what: str | None, *, is_resumed: bool) -> tuple[str, str | None]:
     if _LOOKS_LIKE_PATH.match(what) and "://" not in what:
         raise ConfigurationError(f"there is no file '{what}'; to send it as text: echo '{what}' | glm-agent run -")
     return "", _spoken(what)
+
+
+def _file_unless_json(given: str | None) -> str | None:
+    return given if given is None or given.lstrip().startswith("{") else str(Path(given).expanduser().absolute())
 
 
 def _spoken(text: str) -> str:

@@ -54,7 +54,9 @@ class ChoiceModel:
             missed: ModelResponse | None = None
             async with aclosing(self._model.stream(demand)) as events:
                 async for event in events:
-                    if not isinstance(event, ModelResponse):
+                    if isinstance(event, TurnStopped):
+                        yield replace(event, usage=spent + event.usage)
+                    elif not isinstance(event, ModelResponse):
                         yield event
                     elif demands and event.finish_reason == "stop" and _misses(event, choice):
                         missed, spent = event, spent + event.usage
@@ -65,7 +67,8 @@ class ChoiceModel:
                 return
             if not last:
                 yield Retrying(attempt=2, wait_seconds=0.0, reason=f"the model did not call {_wanted(choice)}")
-        yield TurnStopped(stop_reason="invalid_output", detail=f"the model did not call {_wanted(choice)}, asked twice")
+        detail = f"the model did not call {_wanted(choice)}, asked twice"
+        yield TurnStopped(stop_reason="invalid_output", detail=detail, usage=spent)
 
 
 def _demands(request: ModelRequest, choice: str | None) -> list[ModelRequest]:

@@ -51,6 +51,40 @@ def test_json_is_one_object_with_everything(cli: Any):
     assert result["duration_seconds"] > 0
 
 
+SCHEMA = '{"type": "object", "required": ["units"], "properties": {"units": {"type": "integer"}}}'
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+def test_an_answer_that_fits_the_schema_is_an_object_in_json(cli: Any, is_file: bool):
+    (cli.folder / "shelf.json").write_text(SCHEMA)
+    wanted = "shelf.json" if is_file else SCHEMA
+    done = cli("run", '{"units": 4}', "-m", "simulate:echo", "--output-schema", wanted, "--format", "json", "-q")
+    assert (done.returncode, json.loads(done.stdout)["output"]) == (0, {"units": 4})
+
+
+def test_an_answer_that_never_fits_the_schema_is_exit_code_4(cli: Any):
+    done = cli("run", "four", "-m", "simulate:echo", "--output-schema", SCHEMA, "-q")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "invalid_output" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("{no", "--output-schema is no JSON"), ("gone.json", "gone.json' cannot be read"), ('{"type": 5}', "JSON Schema")],
+)
+def test_a_wrong_schema_is_a_sentence(cli: Any, given: str, said: str):
+    done = cli("run", "Hi", "-m", "simulate:echo", "--output-schema", given)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_task_may_hold_its_schema(cli: Any):
+    (cli.folder / "TASK.md").write_text(f'---\nmodel: simulate:echo\noutput_schema: {SCHEMA}\n---\n{{"units": 4}}\n')
+    done = cli("run", "TASK.md", "-q")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"units": 4})
+
+
 def test_jsonl_is_one_event_a_line_and_the_result_last(cli: Any):
     done = cli("run", f"think Hm.\n{ADD}", *DIRECTIVE, "--format", "jsonl", "-q")
     events = [json.loads(line) for line in done.stdout.splitlines()]
