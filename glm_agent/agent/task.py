@@ -81,25 +81,42 @@ class Task:
         return Policy(allow=allow, ask=tuple(given.ask), deny=tuple(given.deny))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskFile:
+    """A task file, read once, to be filled in any number of times."""
+
+    front: FrontMatter
+    settings: TaskSettings
+
+    def filled(self, parameters: Mapping[str, Any] | None = None) -> Task:
+        """The task with these parameters. Raises ``ConfigurationError`` for one that is missing or unknown."""
+        front, settings = self.front, self.settings
+        filled = _parameters(front, settings, parameters or {})
+        prompt = _fill(front.body, filled).strip()
+        if not prompt:
+            raise ConfigurationError(f"{front.path}: there is no task: write below the front matter what is to be done")
+        return Task(
+            path=front.path,
+            settings=settings,
+            prompt=prompt,
+            instructions=_fill(settings.instructions, filled),
+            parameters=filled,
+        )
+
+
+def read_task(path: str | Path) -> TaskFile:
+    """Read a task file. Raises ``ConfigurationError`` as ``load_task`` does."""
+    front = read_front_matter(Path(path))
+    return TaskFile(front=front, settings=_checked(front))
+
+
 def load_task(path: str | Path, *, parameters: Mapping[str, Any] | None = None) -> Task:
     """Read a task file and fill in its parameters.
 
     Raises:
         ConfigurationError: With file, line and column; an unknown key also with the one that was meant.
     """
-    front = read_front_matter(Path(path))
-    settings = _checked(front)
-    filled = _parameters(front, settings, parameters or {})
-    prompt = _fill(front.body, filled).strip()
-    if not prompt:
-        raise ConfigurationError(f"{front.path}: there is no task: write below the front matter what is to be done")
-    return Task(
-        path=front.path,
-        settings=settings,
-        prompt=prompt,
-        instructions=_fill(settings.instructions, filled),
-        parameters=filled,
-    )
+    return read_task(path).filled(parameters)
 
 
 def task_schema() -> dict[str, Any]:
