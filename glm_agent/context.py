@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -62,6 +63,39 @@ def shorten(messages: Sequence[Message], *, max_tokens: int) -> tuple[Message, .
         return tuple(messages)
     left = [message for at, unit in enumerate(units) if at in kept for message in unit]
     return (UserMessage(text=f"({missing} earlier messages are left out)"), *left)
+
+
+def repeated_steps(messages: Sequence[Message], *, at_most: int) -> int:
+    """How many steps at the end of a history made the same calls and had the same results, counted up to ``at_most``.
+
+    Arguments are compared as JSON, so that spaces and the order of keys make no difference.
+    """
+    latest: list[object] | None = None
+    count = 0
+    unit: list[Message] = []
+    for message in reversed(messages):
+        unit.append(message)
+        if isinstance(message, ToolResult):
+            continue
+        step = _done(unit)
+        if not step or (latest is not None and step != latest) or count == at_most:
+            break
+        latest, count, unit = step, count + 1, []
+    return count
+
+
+def _done(unit: Sequence[Message]) -> list[object]:
+    """What a step did, whatever it thought and said; empty for what is no step with calls."""
+    calls = [call for message in unit if isinstance(message, ModelResponse) for call in message.tool_calls]
+    results = [(each.name, each.content, each.is_error) for each in unit if isinstance(each, ToolResult)]
+    return [*((call.name, _as_json(call.arguments)) for call in calls), *results] if calls else []
+
+
+def _as_json(arguments: str) -> object:
+    try:
+        return json.loads(arguments or "{}")
+    except (ValueError, RecursionError):  # RecursionError: ten thousand brackets
+        return arguments
 
 
 def _units(messages: Sequence[Message]) -> Iterator[list[Message]]:

@@ -363,6 +363,22 @@ async def test_what_was_shown_of_an_answer_that_did_not_fit_is_taken_back() -> N
     assert kinds.index("text_delta") < kinds.index("retrying") < len(kinds) - 1 - kinds[::-1].index("text_delta")
 
 
+@pytest.mark.anyio
+async def test_a_model_that_goes_round_in_circles_is_stopped_where_that_is_wished() -> None:
+    asked: list[str] = []
+
+    @tool
+    def poll(job: str) -> str:
+        """State of a job."""
+        asked.append(job)
+        return "waiting"
+
+    model = ScriptedModel([call("poll", f'{{"job": "{job}"}}') for job in "abccccccc"])
+    result = await Agent(model, tools=[poll], budget={"max_repeats": 3}).run("Is it done?")
+    assert (result.stop_reason, asked) == ("loop", ["a", "b", "c", "c", "c"])
+    assert "3 times in a row" in result.detail
+
+
 SHELF_SCHEMA = {
     "type": "object",
     "properties": {"sku": {"$ref": "#/$defs/sku"}, "units": {"type": "integer", "minimum": 0}},

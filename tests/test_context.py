@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glm_agent.context import count_tokens, repair, shorten
+from glm_agent.context import count_tokens, repair, repeated_steps, shorten
 from glm_agent.messages import ImagePart, Message, ModelResponse, ToolCall, ToolResult, UserMessage
 from glm_agent.turn import open_calls
 
@@ -242,3 +242,35 @@ def test_everything_that_is_sent_counts() -> None:
 @given(st.text(max_size=50), st.text(max_size=50))
 def test_more_text_is_never_shorter(text: str, more: str) -> None:
     assert 0 <= count_tokens([UserMessage(text=text)]) <= count_tokens([UserMessage(text=text + more)])
+
+
+# -- going round in circles
+
+
+def looked(arguments: str = '{"q": 1}', content: str = "nothing", *, thought: str = "") -> list[Message]:
+    call = ToolCall(id="c", name="look", arguments=arguments)
+    return [
+        ModelResponse(tool_calls=(call,), finish_reason="tool_calls", reasoning=thought),
+        ToolResult(call_id="c", name="look", content=content),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("messages", "count"),
+    [
+        ([], 0),
+        ([UserMessage(text="Q")], 0),
+        ([UserMessage(text="Q"), *looked()], 1),
+        ([*looked(thought="a"), *looked(thought="b"), *looked()], 3),
+        ([*looked('{"q":1,"r":2}'), *looked('{"r": 2, "q": 1}')], 2),
+        ([*looked('{"q": 2}'), *looked()], 1),
+        ([*looked(content="one"), *looked()], 1),
+        ([*looked(), UserMessage(text="again"), *looked()], 1),
+        ([*looked(), *looked(content="one"), *looked()], 1),
+        ([*looked("{no"), *looked("{no")], 2),
+        ([*looked(), ModelResponse(text="done")], 0),
+        (looked() * 9, 5),
+    ],
+)
+def test_steps_that_did_the_same_with_the_same_result_are_counted(messages: list[Message], count: int) -> None:
+    assert repeated_steps(messages, at_most=5) == count

@@ -31,6 +31,7 @@ from glm_agent.models.catalog import ModelInfo, cost_usd
 from glm_agent.models.choice import ChoiceModel
 from glm_agent.models.endings import Endings, EndingsModel
 from glm_agent.models.model import Model
+from glm_agent.models.repeats import RepeatLimitModel
 from glm_agent.models.view import ViewedModel
 from glm_agent.permissions import Policy
 from glm_agent.registry import ToolRegistry, Tools
@@ -364,6 +365,8 @@ class Agent:
         model = EndingsModel(model, endings=self._endings)
         if self._settings.tool_choice not in (None, "auto"):
             model = ChoiceModel(model)
+        if budget.max_repeats is not None:
+            model = RepeatLimitModel(model, max_repeats=budget.max_repeats)
         return self._output.checked(model) if self._output is not None else model
 
     def _valued(self, result: TurnResult) -> TurnResult:

@@ -47,6 +47,9 @@ class Limits(Table):
     max_tokens: int | None = Field(default=None, ge=1, description="Tokens of all requests together, prompts included.")
     max_cost: float | None = Field(default=None, gt=0, description="US dollars, by the catalog's prices.")
     max_tool_calls: int | None = Field(default=None, ge=0)
+    max_repeats: int | None = Field(
+        default=None, ge=2, description="Steps in a row with the same calls and results, before it stops with loop."
+    )
     timeout: float | None = Field(default=None, gt=0, description="Seconds, from the first request on.")
 
     def budget(self) -> Budget:
@@ -54,6 +57,7 @@ class Limits(Table):
             max_tokens=self.max_tokens,
             max_cost_usd=self.max_cost,
             max_tool_calls=self.max_tool_calls,
+            max_repeats=self.max_repeats,
             timeout_seconds=self.timeout,
         )
 
