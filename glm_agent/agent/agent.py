@@ -31,6 +31,7 @@ from glm_agent.models.catalog import ModelInfo, cost_usd
 from glm_agent.models.choice import ChoiceModel
 from glm_agent.models.endings import Endings, EndingsModel
 from glm_agent.models.model import Model
+from glm_agent.models.purse import PursedModel
 from glm_agent.models.repeats import RepeatLimitModel
 from glm_agent.models.view import ViewedModel
 from glm_agent.permissions import Policy
@@ -361,6 +362,10 @@ class Agent:
                 max_cost_usd=budget.max_cost_usd,
                 cost_usd=partial(cost_usd, model.name, overrides=self._catalog),
                 spent=turn.usage,
+            )
+        if budget.purse is not None:
+            model = PursedModel(
+                model, purse=budget.purse, cost_usd=partial(cost_usd, model.name, overrides=self._catalog)
             )
         model = EndingsModel(model, endings=self._endings)
         if self._settings.tool_choice not in (None, "auto"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from glm_agent.models.purse import Purse
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Budget:
@@ -18,3 +20,5 @@ class Budget:
     """Steps in a row with the same calls and the same results; then the turn stops with ``loop``."""
     timeout_seconds: float | None = None
     """Time from the first request on."""
+    purse: Purse | None = None
+    """What this turn spends together with others that have the same one."""
