@@ -13,7 +13,7 @@ from mcp.server import MCPServer
 
 from glm_agent.mcp.callbacks import Callbacks
 from glm_agent.mcp.config import ServerConfig
-from glm_agent.mcp.elicitation import Answer, Question, accept_defaults, choices, read_answer
+from glm_agent.mcp.elicitation import accept_defaults, address
 from glm_agent.mcp.failure import Refused
 from glm_agent.mcp.peer import Peer
 from glm_agent.mcp.sampling import Sampler
@@ -22,6 +22,7 @@ from glm_agent.mcp.servers import MCPServers
 from glm_agent.mcp.skills import Skill, SkillFile, front_matter, read_skills, verified
 from glm_agent.messages import ModelRequest, ModelResponse, ToolCall, Usage
 from glm_agent.registry import ToolContext, ToolRegistry
+from glm_agent.registry.asking import Question
 from glm_agent.serve.offers import Offer
 from glm_agent.serve.server import ToolServer
 
@@ -63,13 +64,13 @@ async def text(server: ServerConnection, name: str) -> str:
 async def test_a_person_is_asked_and_the_call_goes_on() -> None:
     seen: list[Question] = []
 
-    async def elicit(question: Question) -> Answer:
+    async def elicit(question: Question) -> Any:
         seen.append(question)
-        return Answer(action="accept", content={"name": "Ada"})
+        return {"name": "Ada"}
 
     async with connected(Callbacks(elicit=elicit)) as server:
         assert await text(server, "test_input_required_result_elicitation") == "Hello, Ada!"
-    assert (seen[0].server, seen[0].message) == ("s", "What is your name?")
+    assert (seen[0].server, seen[0].text) == ("s", "What is your name?")
 
 
 @pytest.mark.anyio
@@ -142,9 +143,9 @@ async def test_a_conversation_with_tools_reaches_the_model_whole() -> None:
 async def test_a_person_who_has_been_where_a_server_wants_them_has_the_call_go_on(agrees: bool) -> None:
     been: list[str] = []
 
-    async def elicit(question: Question) -> Answer:
+    async def elicit(question: Question) -> Any:
         been.append(question.url)
-        return Answer(action="accept" if agrees else "decline")
+        return agrees
 
     async def run(request: Any) -> types.CallToolResult:
         if "https://login.example/x" not in been or not agrees:
@@ -166,59 +167,22 @@ async def test_a_person_who_has_been_where_a_server_wants_them_has_the_call_go_o
 
 @pytest.mark.anyio
 async def test_an_address_that_is_no_web_page_is_declined_without_asking() -> None:
-    async def elicit(question: Question) -> Answer:
+    async def elicit(question: Question) -> Any:
         raise AssertionError(question)
 
     peer = Peer(config(), Callbacks(elicit=elicit))
-    assert (await peer.ask(Question(server="s", message="", url="javascript:alert(1)"))).action == "decline"
+    for url in ("javascript:alert(1)", "file:///etc/passwd", "https://", "https://x\u202e.example/"):
+        params = types.ElicitRequestURLParams(message="", url=url, elicitation_id="1")
+        assert (await peer.elicit(None, params)).action == "decline"
 
 
 @pytest.mark.anyio
 async def test_defaults_are_taken_only_where_they_are_enough() -> None:
     schema: dict[str, Any] = {"properties": {"a": {"type": "integer", "default": 3}, "b": {"type": "string"}}}
-    assert await accept_defaults(Question(server="s", message="", schema=schema)) == Answer(
-        action="accept", content={"a": 3}
-    )
+    assert await accept_defaults(Question(server="s", text="", schema=schema)) == {"a": 3}
     schema["required"] = ["b"]
-    assert (await accept_defaults(Question(server="s", message="", schema=schema))).action == "decline"
-    assert (await accept_defaults(Question(server="s", message="", url="https://x"))).action == "decline"
-
-
-@pytest.mark.parametrize(
-    ("typed", "spec", "value"),
-    [
-        ("yes", {"type": "boolean"}, True),
-        ("7", {"type": "integer", "minimum": 1}, 7),
-        ("2.5", {"type": "number"}, 2.5),
-        ("Second", {"type": "string", "oneOf": [{"const": "2", "title": "Second"}]}, "2"),
-        ("Two", {"type": "string", "enum": ["2"], "enumNames": ["Two"]}, "2"),
-        ("a, b", {"type": "array", "items": {"enum": ["a", "b"]}}, ["a", "b"]),
-        (" words ", {"type": "string"}, "words"),
-    ],
-)
-def test_what_a_person_types_becomes_a_value(typed: str, spec: dict[str, Any], value: object) -> None:
-    assert read_answer(typed, spec) == value
-
-
-@pytest.mark.parametrize(
-    ("typed", "spec"),
-    [
-        ("maybe", {"type": "boolean"}),
-        ("0", {"type": "integer", "minimum": 1}),
-        ("1.5", {"type": "integer"}),
-        ("nan", {"type": "number"}),
-        ("c", {"type": "string", "enum": ["a", "b"]}),
-        ("x", {"type": "string", "minLength": 2}),
-    ],
-)
-def test_what_does_not_fit_says_what_is_wanted(typed: str, spec: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"write|choose"):
-        read_answer(typed, spec)
-
-
-def test_choices_have_titles() -> None:
-    spec = {"type": "array", "items": {"anyOf": [{"const": "1", "title": "One"}]}}
-    assert choices(spec) == {"1": "One"}
+    assert await accept_defaults(Question(server="s", text="", schema=schema)) is None
+    assert await accept_defaults(address("s", "", "https://x")) is None
 
 
 # -- tasks
@@ -239,9 +203,9 @@ async def test_a_call_that_becomes_a_task_is_polled_to_its_end() -> None:
 async def test_the_questions_of_a_task_are_answered() -> None:
     asked: list[str] = []
 
-    async def elicit(question: Question) -> Answer:
-        asked.append(question.message)
-        return Answer(action="accept", content={"name": "Ada"})
+    async def elicit(question: Question) -> Any:
+        asked.append(question.text)
+        return {"name": "Ada"}
 
     async with connected(Callbacks(elicit=elicit)) as server:
         assert (await server.call("multi_input", {})).content[0].text == '["first", "second"]'

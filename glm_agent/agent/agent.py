@@ -69,7 +69,7 @@ class Agent:
         observers: Functions that see every event.
         session: Id of the stored conversation that every run goes on with.
         journal: Where sessions are stored: a path or a ``Journal``; without it, the nearest ``.glm-agent``.
-        ask: Asks a person what a tool wants to know (``context.ask``); without it every question is declined.
+        ask: Asks a person what a tool (``context.ask``) or an MCP server wants to know; without it all is declined.
         keep_results: Whether results too long for the model are kept whole, for it to read on in with ``read_result``;
             None: where the session is stored.
         approve: Asks a person about a call; without it such a turn stops with ``needs_approval``.
@@ -119,7 +119,7 @@ class Agent:
         new_model = model_maker(
             model, fallback=fallback, catalog=catalog, api_key=api_key, base_url=base_url, client=client
         )
-        new_servers = names.servers_maker(mcp_servers)
+        new_servers = names.servers_maker(mcp_servers, ask=ask)
         self._runtimes = Runtimes(lambda: Runtime(new_model(), new_servers()))
         self._blocking = Blocking()
         own, hosted = names.split_hosted(tools)

@@ -13,6 +13,7 @@ from glm_agent.errors import ConfigurationError
 from glm_agent.messages import JsonObject
 from glm_agent.permissions import Policy
 from glm_agent.registry import Tools
+from glm_agent.registry.asking import Asker
 from glm_agent.turn import Turn, rebuild
 from glm_agent.wire.hosted import HostedTool
 
@@ -29,16 +30,22 @@ def listed(given: Any, *, argument: str) -> list[Any]:
     return [*given]  # pyright: ignore[reportUnknownVariableType]
 
 
-def servers_maker(servers: Iterable[Any]) -> Callable[[], MCPServers | None]:
-    """What makes the MCP servers of one event loop; their configuration is read now."""
+def servers_maker(servers: Iterable[Any], *, ask: Asker | None = None) -> Callable[[], MCPServers | None]:
+    """What makes the MCP servers of one event loop; their configuration is read now.
+
+    ``ask`` answers the questions of the servers; without it they are told that nobody is there.
+    """
     given = listed(servers, argument="mcp_servers")
     if not given:
         return lambda: None
+    from glm_agent.mcp.callbacks import Callbacks
+    from glm_agent.mcp.elicitation import decline
     from glm_agent.mcp.servers import MCPServers
     from glm_agent.mcp.sources import read_servers
 
     configs, warnings = read_servers(given)
-    return lambda: MCPServers(configs, warnings=warnings)
+    callbacks = Callbacks(elicit=ask or decline)
+    return lambda: MCPServers(configs, warnings=warnings, callbacks=callbacks)
 
 
 async def searched(tools: Tools, *, model: str, share: float) -> Tools:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from glm_agent.mcp.elicitation import Answer, Question
 from glm_agent.mcp.sampling import Sampler
 from glm_agent.mcp.token_store import TokenStore
 from glm_agent.messages import Event, Notice
+from glm_agent.registry.asking import Asker
 
 Note: TypeAlias = Callable[[str], None]
 """Takes a sentence for a person about what a server did."""
@@ -21,10 +21,6 @@ class Progress(Protocol):
     """Takes how far a call is."""
 
     async def __call__(self, progress: float, total: float | None, message: str | None) -> None: ...
-
-
-Elicit: TypeAlias = Callable[[Question], Awaitable[Answer]]
-"""Asks a person what a server wants to know."""
 
 
 class Login(Protocol):
@@ -44,7 +40,8 @@ class Login(Protocol):
 class Callbacks:
     """What servers may ask of us. Nothing is offered to a server that is not given here."""
 
-    elicit: Elicit | None = None
+    elicit: Asker | None = None
+    """Asks a person what a server wants to know, as tools ask; ``elicitation.decline`` where nobody is there."""
     sampler: Sampler | None = None
     """Answers a server's questions to the model, for servers whose configuration allows it."""
     roots: tuple[Path, ...] = ()

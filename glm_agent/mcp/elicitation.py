@@ -1,133 +1,86 @@
-"""What a server asks a person, as data, and answers that need no person. Pure.
+"""Questions of servers to a person, put to the same ``Asker`` that tools ask through. Pure but for that.
 
-A form is a flat JSON Schema: strings, numbers, booleans and choices. Source: the elicitation chapter of MCP
-2025-11-25 and 2026-07-28.
+A form is a flat JSON Schema, see ``registry.forms``; an address is a question whose answer is ``True`` when the
+person goes there. Source: the elicitation chapter of MCP 2025-11-25 and 2026-07-28.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
+from glm_agent.mcp import sanitize
 from glm_agent.messages import JsonObject
+from glm_agent.registry import forms
+from glm_agent.registry.asking import DISMISSED, Asker, Question
 
-MAX_TEXT = 2000
-"""Characters of one answer."""
+MAX_QUESTION = 4096
+"""Characters of what a server says to a person."""
 
+MAX_FIELDS = 50
+"""Fields of a form; nobody fills in more."""
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
-    """What one server wants to know."""
-
-    server: str
-    message: str
-    """The server's words, cleaned."""
-    schema: JsonObject = field(default_factory=dict[str, Any])
-    """What a form asks for; empty for an address."""
-    url: str = ""
-    """Where the person is to go instead of filling in a form: never to be opened unasked."""
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What came of a question."""
+    """What came of a question, in the protocol's words."""
 
     action: Literal["accept", "decline", "cancel"] = "decline"
     content: JsonObject = field(default_factory=dict[str, Any])
+    """The filled-in form; empty for an address."""
 
 
-async def decline(question: Question) -> Answer:  # noqa: ARG001
-    """What is answered where nobody is there."""
+def form(server: str, message: str, schema: Mapping[str, Any]) -> Question:
+    """The question of a form, its words cleaned and its size bounded."""
+    cleaned = sanitize.schema(dict(schema))
+    kept = dict(list(forms.fields(cleaned).items())[:MAX_FIELDS])
+    needed = sorted(forms.required(cleaned) & kept.keys(), key=list(kept).index)
+    shape = {"type": "object", "properties": kept, "required": needed}
+    return Question(text=sanitize.description(message, limit=MAX_QUESTION), schema=shape, server=server)
+
+
+def address(server: str, message: str, url: str) -> Question:
+    """The question whether the person goes to an address."""
+    text = sanitize.description(message, limit=MAX_QUESTION)
+    return Question(text=text, schema={"type": "boolean"}, server=server, url=url)
+
+
+def is_web_page(url: str) -> bool:
+    """Whether an address may be shown as one to go to: a server could name a program or a file."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and sanitize.description(url) == url
+
+
+async def answered(asker: Asker, question: Question) -> Answer:
+    """What the person says; a form that does not fit is asked for again, and declined after the third time."""
+    for _ in range(_ATTEMPTS):
+        said = await asker(question)
+        if said is DISMISSED:
+            return Answer(action="cancel")
+        if said is None or said is False:
+            return Answer()
+        if question.url:
+            return Answer(action="accept")
+        try:
+            return Answer(action="accept", content=forms.check_form({} if said is True else said, question.schema))
+        except ValueError as error:
+            question = replace(question, problem=str(error))
     return Answer()
 
 
-async def accept_defaults(question: Question) -> Answer:
-    """Take what the form proposes; decline where it proposes nothing for a field that it needs."""
-    content = {name: spec["default"] for name, spec in fields(question.schema).items() if "default" in spec}
-    missing = set(cast("list[str]", question.schema.get("required") or [])) - set(content)
-    if question.url or missing:
-        return Answer()
-    return Answer(action="accept", content=content)
+async def decline(question: Question) -> Any:  # noqa: ARG001
+    """What is answered where nobody is there."""
+    return None
 
 
-def fields(schema: Mapping[str, Any]) -> dict[str, JsonObject]:
-    """The fields of a form, in order; what is no field is left out."""
-    properties = schema.get("properties")
-    if not isinstance(properties, dict):
-        return {}
-    return {name: spec for name, spec in cast("dict[str, Any]", properties).items() if isinstance(spec, dict)}
-
-
-def choices(spec: Mapping[str, Any]) -> dict[str, str]:
-    """What may be chosen, value to title: ``enum``, ``oneOf``, or the items of a list of choices."""
-    items = spec.get("items")
-    source = cast("Mapping[str, Any]", items) if isinstance(items, dict) else spec
-    named = source.get("oneOf") or source.get("anyOf")
-    if isinstance(named, list):
-        options = [cast(JsonObject, option) for option in cast("list[object]", named) if isinstance(option, dict)]
-        return {
-            str(option["const"]): str(option.get("title", option["const"])) for option in options if "const" in option
-        }
-    values = [str(value) for value in cast("list[Any]", source.get("enum") or [])]
-    titles = [str(title) for title in cast("list[Any]", spec.get("enumNames") or values)]
-    return dict(zip(values, titles, strict=False))
-
-
-def read_answer(text: str, spec: Mapping[str, Any]) -> Any:
-    """What a person typed for a field, as its value. Raises ``ValueError`` that says what is wanted."""
-    text = text.strip()[:MAX_TEXT]
-    allowed = choices(spec)
-    match spec.get("type"):
-        case "boolean":
-            return _boolean(text)
-        case "integer" | "number" as kind:
-            return _within(_number(text, kind), spec)
-        case "array":
-            return [_choice(part.strip(), allowed) for part in text.split(",") if part.strip()]
-        case _:
-            return _choice(text, allowed) if allowed else _sized(text, spec)
-
-
-def _boolean(text: str) -> bool:
-    known = {"y": True, "yes": True, "true": True, "1": True, "n": False, "no": False, "false": False, "0": False}
-    if text.lower() not in known:
-        raise ValueError("write yes or no")
-    return known[text.lower()]
-
-
-def _number(text: str, kind: str) -> float | int:
-    try:
-        value = int(text) if kind == "integer" else float(text)
-    except ValueError:
-        raise ValueError(f"write {'a whole number' if kind == 'integer' else 'a number'}") from None
-    if not math.isfinite(value):
-        raise ValueError("write a number")
-    return value
-
-
-def _within(value: float | int, spec: Mapping[str, Any]) -> float | int:
-    low, high = spec.get("minimum"), spec.get("maximum")
-    if isinstance(low, (int, float)) and value < low:
-        raise ValueError(f"write {low} or more")
-    if isinstance(high, (int, float)) and value > high:
-        raise ValueError(f"write {high} or less")
-    return value
-
-
-def _choice(text: str, allowed: Mapping[str, str]) -> str:
-    by_title = {title.lower(): value for value, title in allowed.items()}
-    value = text if text in allowed else by_title.get(text.lower())
-    if allowed and value is None:
-        raise ValueError(f"choose one of {', '.join(allowed.values())}")
-    return text if value is None else value
-
-
-def _sized(text: str, spec: Mapping[str, Any]) -> str:
-    low, high = spec.get("minLength"), spec.get("maxLength")
-    if isinstance(low, int) and len(text) < low:
-        raise ValueError(f"write at least {low} characters")
-    if isinstance(high, int) and len(text) > high:
-        raise ValueError(f"write at most {high} characters")
-    return text
+async def accept_defaults(question: Question) -> Any:
+    """Take what a form proposes; decline where it proposes nothing for a field that it needs, and addresses."""
+    content = forms.defaults(question.schema)
+    return None if question.url or forms.required(question.schema) - content.keys() else content

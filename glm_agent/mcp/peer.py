@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from mcp import types
-from pydantic import FileUrl, TypeAdapter
+from pydantic import FileUrl, TypeAdapter, ValidationError
 
 from glm_agent.errors import AgentError
-from glm_agent.mcp import sanitize
-from glm_agent.mcp.callbacks import Callbacks
+from glm_agent.mcp import elicitation, sanitize
+from glm_agent.mcp.callbacks import Callbacks, Note
 from glm_agent.mcp.config import ServerConfig
-from glm_agent.mcp.elicitation import Question
+from glm_agent.mcp.elicitation import Answer
 from glm_agent.mcp.failure import Refused
+from glm_agent.mcp.patience import Patience
+from glm_agent.mcp.visits import Visits
 from glm_agent.messages import (
     AudioPart,
     ImagePart,
@@ -33,10 +35,16 @@ from glm_agent.messages import (
     ToolSpec,
     UserMessage,
 )
+from glm_agent.registry.asking import Question
 
 _FINISH = {"stop": "endTurn", "length": "maxTokens", "tool_calls": "toolUse"}
-_MAX_QUESTION = 4096
+_MAX_VISITS = 5
+"""Addresses that one error may name."""
 _ELICIT: TypeAdapter[types.ElicitRequestParams] = TypeAdapter(types.ElicitRequestParams)
+
+
+def _ignored(said: str) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,9 @@ class Peer:
 
     config: ServerConfig
     callbacks: Callbacks
+    note: Note = _ignored
+    patience: Patience = field(default_factory=Patience)
+    visits: Visits = field(default_factory=Visits)
 
     def options(self) -> dict[str, Any]:
         """What is offered to the server, as arguments of the SDK's client."""
@@ -59,19 +70,58 @@ class Peer:
         return offered
 
     async def elicit(self, _context: Any, params: types.ElicitRequestParams) -> types.ElicitResult:
-        message = sanitize.description(params.message, limit=_MAX_QUESTION)
+        """What the person says; declined where nobody is there, and a note says so."""
         if isinstance(params, types.ElicitRequestURLParams):
-            return await self.ask(Question(server=self.config.name, message=message, url=params.url))
-        schema = sanitize.schema(params.requested_schema)
-        return await self.ask(Question(server=self.config.name, message=message, schema=schema))
-
-    async def ask(self, question: Question) -> types.ElicitResult:
-        """The answer to a question; nobody there declines."""
-        if self.callbacks.elicit is None or not _is_openable(question):
-            return types.ElicitResult(action="decline")
-        answer = await self.callbacks.elicit(question)
-        has_content = answer.action == "accept" and not question.url
+            answer = await self._visit(params)
+        else:
+            answer = await self._ask(elicitation.form(self.config.name, params.message, params.requested_schema))
+        has_content = answer.action == "accept" and not isinstance(params, types.ElicitRequestURLParams)
         return types.ElicitResult(action=answer.action, content=answer.content if has_content else None)
+
+    async def visited(self, data: Any) -> bool:
+        """Whether a person has gone to every address that an error names, as far as is known."""
+        named = cast("JsonObject", data).get("elicitations") if isinstance(data, dict) else None
+        if not isinstance(named, list) or not named:
+            return False
+        for item in cast("list[object]", named)[:_MAX_VISITS]:
+            try:
+                params = types.ElicitRequestURLParams.model_validate({"mode": "url", **cast("JsonObject", item)})
+            except (ValidationError, TypeError):
+                return False
+            if (await self._visit(params, is_waited_for=True)).action != "accept":
+                return False
+        return True
+
+    def heard(self, message: object) -> None:
+        """Take what the server says without being asked, if it is about a question."""
+        if isinstance(message, types.ElicitCompleteNotification):
+            self.visits.seen(message.params.elicitation_id)
+
+    async def _visit(self, params: types.ElicitRequestURLParams, *, is_waited_for: bool = False) -> Answer:
+        question = elicitation.address(self.config.name, params.message, params.url)
+        if not elicitation.is_web_page(params.url):
+            self.note("it wants somebody to go to an address that is no web page: declined")
+            return Answer()
+        visit_id = str(params.elicitation_id or "")
+        answer = Answer(action="accept")
+
+        async def ask() -> bool:
+            nonlocal answer
+            answer = await self._ask(question)
+            return answer.action == "accept"
+
+        with self.patience.paused():
+            if await self.visits.agree(params.url, visit_id, ask) and is_waited_for:
+                await self.visits.wait(params.url, visit_id)
+        return answer
+
+    async def _ask(self, question: Question) -> Answer:
+        asker = self.callbacks.elicit
+        if asker is None or asker is elicitation.decline:
+            self.note(f"it asks: {question.text!r}. Nobody is here to answer: declined")
+            return Answer()
+        with self.patience.paused():
+            return await elicitation.answered(asker, question)
 
     async def respond(self, request: JsonObject) -> JsonObject:
         """The answer to a request that came as data, inside a task. Raises ``Refused`` for one that is not offered."""
@@ -116,10 +166,6 @@ class Peer:
             content=_blocks(response),
             stop_reason=_FINISH.get(response.finish_reason, response.finish_reason),
         )
-
-
-def _is_openable(question: Question) -> bool:
-    return not question.url or question.url.startswith(("https://", "http://"))
 
 
 def _request(params: types.CreateMessageRequestParams) -> ModelRequest:

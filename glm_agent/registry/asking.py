@@ -1,14 +1,16 @@
-"""Questions that a running tool has for the person, and reading what the person says.
+"""Questions that a running tool, or an MCP server, has for the person, and reading what the person says.
 
-Knows nothing of terminals and web pages: whoever runs the agent hands in an ``Asker``.
+Knows nothing of terminals and web pages: whoever runs the agent hands in an ``Asker``, and there is one kind of
+question, whoever asks it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from glm_agent.errors import ConfigurationError, ToolError
 from glm_agent.messages import JsonObject
@@ -28,13 +30,27 @@ class Question:
     schema: JsonObject
     """JSON Schema of the answer: a ``boolean`` to agree to, an ``enum`` to choose from, an ``object`` to fill in."""
     tool: str = ""
+    """The tool that asks; empty where a server does."""
     call_id: str = ""
+    server: str = ""
+    """The MCP server that asks; empty where a tool does. Its answer leaves this machine's hands."""
+    url: str = ""
+    """Where the person is to go, in a browser, before the answer is ``True``; never to be opened unasked."""
     problem: str = ""
     """Why the last answer to this question did not fit; empty the first time."""
 
 
+class Dismissed(Enum):
+    """An answer that is none: the person went away, and said neither yes nor no."""
+
+    DISMISSED = "dismissed"
+
+
+DISMISSED: Final = Dismissed.DISMISSED
+
 Asker: TypeAlias = Callable[[Question], Awaitable[Any]]
-"""Asks the person. Returns a value that fits the question's schema; None when the person declines."""
+"""Asks the person. Returns a value that fits the question's schema; None when the person declines; ``DISMISSED``
+when there was no answer, which tools see as None, and servers as a question that may be asked again."""
 
 
 async def ask(asker: Asker | None, question: Question, *, answer: Any) -> Any:
@@ -46,7 +62,7 @@ async def ask(asker: Asker | None, question: Question, *, answer: Any) -> Any:
         return None
     for _ in range(_ATTEMPTS):
         said = await asker(question)
-        if said is None:
+        if said is None or said is DISMISSED:
             return None
         try:
             return _read(said, answer)

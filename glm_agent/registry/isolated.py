@@ -25,7 +25,7 @@ from anyio.abc import ByteReceiveStream, ByteSendStream, Process, TaskGroup
 
 from glm_agent.errors import ConfigurationError, ToolError
 from glm_agent.messages import JsonObject, ToolCall, ToolProgress, ToolResult, fact_from_json
-from glm_agent.registry.asking import Question
+from glm_agent.registry.asking import DISMISSED, Question
 from glm_agent.registry.seams import ToolContext
 
 _CHILD = "glm_agent.registry.isolated_child"
@@ -173,7 +173,8 @@ class _Conversation:
         if "question" in asked:
             with context.bound.paused() if context.bound is not None else nullcontext():
                 question = Question(**asked["question"])
-                return None if context.asker is None else await context.asker(question)
+                said = None if context.asker is None else await context.asker(question)
+                return None if said is DISMISSED else said
         return asdict(await context.call_tool(asked["tool"], **asked["arguments"]))
 
 
