@@ -1,0 +1,172 @@
+"""Servers that ask a person, through an agent: forms, addresses, and nobody there."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp import types
+
+from glm_agent import Agent, ToolCall, ToolResult
+from glm_agent.mcp import patience, visits
+from glm_agent.mcp.patience import Patience
+from glm_agent.mcp.visits import Visits
+from glm_agent.messages import Notice
+from glm_agent.registry.asking import DISMISSED, Question
+from glm_agent.registry.bound import Bound
+from glm_agent.simulate import ScriptedModel
+
+SERVER = str(Path(__file__).parent / "servers" / "asking.py")
+
+
+def agent(tool: str, *, arguments: dict[str, Any] | None = None, **settings: Any) -> Agent:
+    call = ToolCall(id="1", name=f"asking__{tool}", arguments=json.dumps(arguments or {}))
+    servers = [{"name": "asking", "command": sys.executable, "args": [SERVER]}]
+    return Agent(ScriptedModel([call, "done"]), mcp_servers=servers, **settings)
+
+
+async def outcome(asking: Agent) -> str:
+    result = await asking.run("go")
+    (answer,) = [message.content for message in result.messages if isinstance(message, ToolResult)]
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ({"name": "Ada", "hot": False}, {"action": "accept", "content": {"name": "Ada", "hot": False}}),
+        (None, {"action": "decline"}),
+        (False, {"action": "decline"}),
+        (DISMISSED, {"action": "cancel"}),
+    ],
+)
+@pytest.mark.anyio
+async def test_the_one_who_answers_tools_answers_servers(said: Any, answer: dict[str, Any]):
+    asked: list[Question] = []
+
+    async def ask(question: Question) -> Any:
+        asked.append(question)
+        return said
+
+    assert json.loads(await outcome(agent("order", ask=ask))) == answer
+    (question,) = asked
+    assert (question.server, question.tool, question.url) == ("asking", "", "")
+    assert question.text == "What may it be?"
+    assert list(question.schema["properties"]) == ["name", "size", "hot"]
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_does_not_fit_never_reaches_the_server():
+    asked: list[Question] = []
+
+    async def ask(question: Question) -> Any:
+        asked.append(question)
+        return [{}, {"name": "A"}, {"name": "Ada", "hot": "yes"}][len(asked) - 1]
+
+    assert json.loads(await outcome(agent("order", ask=ask)))["content"] == {"name": "Ada", "hot": True}
+    assert [question.problem for question in asked] == ["", "'name' is missing", "'name': write 2 or more characters"]
+
+    async def never(question: Question) -> Any:
+        return "something"
+
+    assert json.loads(await outcome(agent("order", ask=never))) == {"action": "decline"}
+
+
+@pytest.mark.parametrize("tool", ["order", "enter"])
+@pytest.mark.anyio
+async def test_where_nobody_is_a_question_is_declined_and_an_event_says_so(tool: str):
+    notices: list[Notice] = []
+
+    def observe(event: Any) -> None:
+        if isinstance(event, Notice):
+            notices.append(event)
+
+    assert json.loads(await outcome(agent(tool, observers=[observe]))) == {"action": "decline"}
+    (notice,) = notices
+    assert notice.source == "mcp:asking"
+    assert "Nobody is here to answer: declined" in notice.text
+
+
+@pytest.mark.anyio
+async def test_an_address_is_agreed_to_with_true():
+    async def ask(question: Question) -> Any:
+        return question.url == "https://login.example/x"
+
+    assert json.loads(await outcome(agent("enter", ask=ask))) == {"action": "accept"}
+
+
+@pytest.mark.anyio
+async def test_a_call_that_wants_a_visit_is_sent_again_until_the_server_has_seen_the_person(tmp_path: Path):
+    asked: list[Question] = []
+
+    async def ask(question: Question) -> Any:
+        asked.append(question)
+        return True
+
+    with anyio.fail_after(20):
+        said = await outcome(agent("admit", arguments={"door": str(tmp_path / "door")}, ask=ask))
+    assert said == "in after 3"
+    assert len(asked) == 1
+
+
+@pytest.mark.anyio
+async def test_a_visit_that_is_declined_refuses_the_call(tmp_path: Path):
+    async def ask(question: Question) -> Any:
+        return None
+
+    said = await outcome(agent("admit", arguments={"door": str(tmp_path / "door")}, ask=ask))
+    assert "a login is needed" in said
+
+
+@pytest.mark.anyio
+async def test_an_address_is_asked_for_once_and_then_waited_for_longer_and_longer(monkeypatch: pytest.MonkeyPatch):
+    asked: list[str] = []
+    waits: list[float] = []
+    monkeypatch.setattr(visits.anyio, "move_on_after", lambda seconds: waits.append(seconds) or anyio.CancelScope())
+    visited = Visits()
+    visited.seen("v1")
+
+    async def ask() -> bool:
+        asked.append("?")
+        return True
+
+    for _ in range(9):
+        assert await visited.agree("https://x", "v1", ask)
+    assert asked == ["?"]
+    assert waits == [0.5, 1, 2, 4, 8, 16, 32, 60]
+
+
+@pytest.mark.anyio
+async def test_calls_stand_still_while_a_person_is_asked(monkeypatch: pytest.MonkeyPatch):
+    bounds: list[Bound] = []
+    monkeypatch.setattr(patience, "Bound", lambda seconds: bounds.append(Bound(seconds)) or bounds[-1])
+    open_calls = Patience()
+    with open_calls.bounded(60):
+        with open_calls.paused(), open_calls.paused():
+            assert bounds[0].scope.deadline == float("inf")
+        assert bounds[0].scope.deadline < float("inf")
+    with pytest.raises(TimeoutError), open_calls.bounded(0.01):
+        await anyio.sleep_forever()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [None, {}, {"elicitations": []}, {"elicitations": [7]}, {"elicitations": [{"mode": "url", "url": 3}]}],
+)
+@pytest.mark.anyio
+async def test_an_error_that_names_no_address_is_no_invitation(data: Any):
+    from glm_agent.mcp.callbacks import Callbacks
+    from glm_agent.mcp.config import ServerConfig
+    from glm_agent.mcp.peer import Peer
+
+    async def ask(question: Question) -> Any:
+        raise AssertionError(question)
+
+    peer = Peer(ServerConfig(name="s", command="x"), Callbacks(elicit=ask))
+    assert not await peer.visited(data)
+    params = types.ElicitCompleteNotificationParams(elicitation_id="v1")
+    peer.heard(types.ElicitCompleteNotification(params=params))
