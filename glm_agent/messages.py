@@ -165,6 +165,46 @@ class HostedCall:
     """The entry as it came."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeptMessages:
+    """A run of the turn's messages that was sent as it is."""
+
+    first: int
+    """Place of the first one in the turn's history, from 0."""
+    end: int
+    """Place behind the last one."""
+    kind: Literal["kept_messages"] = "kept_messages"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestEdit:
+    """What wrappers of the model changed of a turn's request, such as a view of the history. None: nothing."""
+
+    messages: tuple[KeptMessages | UserMessage | ModelResponse | ToolResult, ...] | None = None
+    instructions: str | None = None
+    tools: tuple[str, ...] | None = None
+    """Names of those that were offered, in order."""
+    settings: ModelSettings | None = None
+    is_whole: bool = True
+    """False: what was put in was too long to be kept, so that the request cannot be made again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SentRequest:
+    """The request that a response answers: with the facts before it, all that makes its body again."""
+
+    hash: str
+    """SHA-256 of the body as sent, in hex; without ``request_id``, and with ``${NAME}`` in the place of secrets."""
+    digests: tuple[str, ...] = ()
+    """CRC-32 of the body's parts: settings, tools, and each message from the latest response on."""
+    model: str = ""
+    """The model's id as the host spells it."""
+    dialect: str = "zai"
+    """The host, as in ``provider:model``."""
+    edit: RequestEdit | None = None
+    """How it differs from the request that follows from the facts; None: not at all."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, weakref_slot=True)
 class ModelResponse:
     """One answer of the model, complete."""
@@ -191,6 +231,8 @@ class ModelResponse:
     audio: JsonObject | None = None
     extra: JsonObject = field(default_factory=dict[str, Any])
     """Top-level fields of the body that nobody here knows, kept as they came."""
+    sent: SentRequest | None = field(default=None, repr=False)
+    """What was asked; None where the session is not stored, or the model does not say it."""
     kind: Literal["model_response"] = "model_response"
 
 
@@ -469,6 +511,8 @@ def _facts() -> TypeAdapter[Any]:
 
     from pydantic import Discriminator, TypeAdapter
 
+    asked: ModelRequest | None = field(default=None, repr=False, compare=False)
+    """The turn's own request, where the response is to say what was sent (``ModelResponse.sent``)."""
     return TypeAdapter(Annotated[Fact, Discriminator("kind")])
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import types
+from functools import cache
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 import pytest
@@ -47,12 +48,19 @@ plain = {
 }
 
 
+@cache
+def nouns(kind: type[Any]) -> st.SearchStrategy[Any]:
+    """Values of one class; deferred, since a response may hold the messages of the request it answers."""
+    hints = get_type_hints(kind)
+    return st.deferred(
+        lambda: st.builds(kind, **{field.name: values(hints[field.name]) for field in dataclasses.fields(kind)})
+    )
+
+
 def values(kind: Any) -> st.SearchStrategy[Any]:
     """Any value of a type as the nouns use them; fields are read off the classes, so new ones are covered."""
     if dataclasses.is_dataclass(kind):
-        hints = get_type_hints(kind)
-        fields = {field.name: values(hints[field.name]) for field in dataclasses.fields(kind)}
-        return st.builds(cast("type[Any]", kind), **fields)
+        return nouns(cast("type[Any]", kind))
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         return st.one_of([values(one) for one in arguments])

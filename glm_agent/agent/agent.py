@@ -16,7 +16,7 @@ from glm_agent.agent.budget import Budget
 from glm_agent.agent.providers import model_maker
 from glm_agent.agent.runtime import Blocking, Runtime, Runtimes
 from glm_agent.agent.start import begin
-from glm_agent.driver import Approver, Driver, EventStream, NestingTools, Observer, Steps
+from glm_agent.driver import Approver, Driver, EventStream, InlineSteps, NestingTools, Observer, Steps
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import (
     ApprovalDecision,
@@ -32,6 +32,7 @@ from glm_agent.models.choice import ChoiceModel
 from glm_agent.models.endings import Endings, EndingsModel
 from glm_agent.models.model import Model
 from glm_agent.models.purse import PursedModel
+from glm_agent.models.record import RecordingModel
 from glm_agent.models.repeats import RepeatLimitModel
 from glm_agent.models.view import ViewedModel
 from glm_agent.permissions import Policy
@@ -319,7 +320,7 @@ class Agent:
                     turn, facts = begin(stored, started, message, messages=messages, decisions=decisions)
                     driver = said.driver = Driver(
                         turn=turn,
-                        model=self._wrapped(runtime.model, turn),
+                        model=self._recorded(self._wrapped(runtime.model, turn), steps),
                         tools=tools,
                         steps=steps,
                         observers=watchers,
@@ -373,6 +374,10 @@ class Agent:
         if budget.max_repeats is not None:
             model = RepeatLimitModel(model, max_repeats=budget.max_repeats)
         return self._output.checked(model) if self._output is not None else model
+
+    def _recorded(self, model: Model, steps: Steps) -> Model:
+        """The model; where answers are kept, they say what was asked, so that the session can be replayed."""
+        return model if isinstance(steps, InlineSteps) else RecordingModel(model)
 
     def _valued(self, result: TurnResult) -> TurnResult:
         """The result with the answer as a value of the output type."""

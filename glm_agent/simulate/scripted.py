@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import anyio.lowlevel
 
+from glm_agent.errors import ConfigurationError
 from glm_agent.messages import (
     ModelRequest,
     ModelResponse,
@@ -18,7 +20,9 @@ from glm_agent.messages import (
     TurnStopped,
 )
 from glm_agent.models.model import ModelEvent
+from glm_agent.models.record import sent
 from glm_agent.simulate.tokens import pieces
+from glm_agent.wire.encode import encode_parts
 
 Answer: TypeAlias = (
     str | ModelResponse | ToolCall | TurnStopped | BaseException | Sequence[ModelEvent | ToolCall | BaseException]
@@ -64,7 +68,7 @@ class ScriptedModel:
             await anyio.lowlevel.checkpoint()
             if isinstance(event, BaseException):
                 raise event
-            yield event
+            yield _recorded(event, request, model=self._name) if isinstance(event, ModelResponse) else event
 
     def _next(self, request: ModelRequest) -> Line:
         self.requests.append(request)
@@ -74,6 +78,17 @@ class ScriptedModel:
                 f" its last message: {request.messages[-1] if request.messages else 'none'!r}"
             )
         return self._lines[len(self.requests) - 1]
+
+
+def _recorded(response: ModelResponse, request: ModelRequest, *, model: str) -> ModelResponse:
+    """The response, saying what Zhipu's own server would have been asked, where it is to say that."""
+    if request.asked is None:
+        return response
+    try:
+        parts = encode_parts(request, model=request.model or model)
+    except ConfigurationError:  # what no server would be sent
+        return response
+    return replace(response, sent=sent(request, parts, model=request.model or model, dialect="zai"))
 
 
 def _events(answer: Answer, *, model: str) -> Iterator[ModelEvent | BaseException]:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from operator import is_
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import ref
 
 from glm_agent.errors import ConfigurationError
@@ -69,6 +69,42 @@ def encode_request(
     ``request_id`` (6 to 64 characters) goes to Zhipu's own servers only; empty: the body without it, byte for
     byte. Raises ``ConfigurationError`` on what the model cannot take: a part, a setting, too many tools.
     """
+    dialect = dialect or DIALECTS["zai"]
+    parts = encode_parts(request, model=model, capabilities=capabilities, dialect=dialect, stream=stream)
+    return parts.joined(request_id if dialect.is_native else "")
+
+
+class BodyParts(NamedTuple):
+    """The body of a request before it is joined."""
+
+    settings: bytes
+    """Every field before the tools, without the closing brace."""
+    tools: bytes
+    """The entries of ``tools``; empty: no such field."""
+    messages: list[bytes]
+
+    def joined(self, request_id: str = "") -> bytes:
+        """The body, with a ``request_id`` where one is given."""
+        before = [self.settings]
+        if self.tools:
+            before += [b',"tools":[', self.tools, b"]"]
+        after = b',"request_id":%b}' % dumps(request_id) if request_id else b"}"
+        messages = self.messages.copy()
+        # Joined once: a second copy of half a megabyte costs ten times as much as the first.
+        messages[0] = b"".join([*before, b',"messages":[', messages[0]])
+        messages[-1] += b"]" + after
+        return b",".join(messages)
+
+
+def encode_parts(
+    request: ModelRequest,
+    *,
+    model: str = "",
+    capabilities: Capabilities | None = None,
+    dialect: Dialect | None = None,
+    stream: bool = True,
+) -> BodyParts:
+    """What ``encode_request`` joins."""
     capabilities, dialect = capabilities or Capabilities(), dialect or DIALECTS["zai"]
     model = model or request.model
     writer = _writer(model, capabilities, dialect)
@@ -83,15 +119,8 @@ def encode_request(
     if not stream:
         fields.pop("stream_options", None)
     hosted = request.settings.hosted_tools if dialect.is_native else ()
-    before = [dumps(fields)[:-1]]
-    if request.tools or hosted:
-        before += [b',"tools":[', b",".join(filter(None, [writer.tools(request.tools), *map(dumps, hosted)])), b"]"]
-    after = b',"request_id":%b}' % dumps(request_id) if request_id and dialect.is_native else b"}"
-    messages = writer.messages(request.instructions, request.messages)
-    # Joined once: a second copy of half a megabyte costs ten times as much as the first.
-    messages[0] = b"".join([*before, b',"messages":[', messages[0]])
-    messages[-1] += b"]" + after
-    return b",".join(messages)
+    tools = b",".join(filter(None, [writer.tools(request.tools), *map(dumps, hosted)]))
+    return BodyParts(dumps(fields)[:-1], tools, writer.messages(request.instructions, request.messages))
 
 
 class _BytesOnce:

@@ -25,8 +25,8 @@ def settings_fields(
     """The fields of the request that follow from the settings; ``ConfigurationError`` on a bad value."""
     _check(settings, model, capabilities)
     fields: JsonObject = {
-        "temperature": settings.temperature,
-        "top_p": settings.top_p,
+        "temperature": _float(settings.temperature),
+        "top_p": _float(settings.top_p),
         "max_tokens": settings.max_tokens,
         "stop": list(settings.stop) or None,
         "response_format": {"type": settings.response_format} if settings.response_format else None,
@@ -120,6 +120,11 @@ def _check(settings: ModelSettings, model: str, capabilities: Capabilities) -> N
         raise _refused("meta", settings.meta, f"texts for {', '.join(sorted(_META))}", model)
     if settings.thinking and capabilities.thinking == "none":
         raise _refused("thinking", True, "not set, since the model does not think", model)
+
+
+def _float(value: float | None) -> float | None:
+    """Also of an integer, which would be written otherwise once the settings have been stored."""
+    return None if value is None else float(value)
 
 
 def _are_texts(values: JsonObject) -> bool:

@@ -27,16 +27,17 @@ from glm_agent.errors import (
     ModelProtocolError,
     ModelTimeout,
 )
-from glm_agent.messages import JsonObject, ModelRequest, ModelResponse, Notice, Retrying
+from glm_agent.messages import JsonObject, ModelRequest, ModelResponse, Notice, Retrying, SentRequest
 from glm_agent.models.account import Bearer, SignedKey
 from glm_agent.models.catalog import ModelInfo, lookup
 from glm_agent.models.glm.clients import Client, Clients
 from glm_agent.models.glm.faults import retry_after_seconds, transport_error
 from glm_agent.models.model import ModelEvent
+from glm_agent.models.record import sent
 from glm_agent.wire import jsontext
 from glm_agent.wire.decode import Decoded, ResponseDecoder, Restarted
 from glm_agent.wire.dialects import DIALECTS, Dialect
-from glm_agent.wire.encode import encode_request
+from glm_agent.wire.encode import BodyParts, encode_parts
 from glm_agent.wire.failure import failure, redact
 from glm_agent.wire.jsontext import an_object
 
@@ -105,7 +106,9 @@ class GLMModel:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """See ``Model.stream``. Every call is one attempt, with a ``request_id`` of its own."""
         request_id = uuid.uuid4().hex
-        body = self._encode(request, request_id)
+        parts = self._encode(request)
+        record = self._record(request, parts) if request.asked is not None else None
+        body = parts.joined(request_id if self._dialect.is_native else "")
         decoder = ResponseDecoder(
             tools=request.tools,
             request_id=request_id,
@@ -128,7 +131,7 @@ class GLMModel:
         response = decoder.finish()
         for warning in decoder.warnings:
             yield Notice(text=warning, level="warning", source=self._name)
-        yield _accepted(response)
+        yield _accepted(response if record is None else replace(response, sent=record))
 
     def _authorized(self) -> httpx2.Headers:
         if self._key and (said := f"Bearer {self._bearer.value()}") != self._headers.get("authorization"):
@@ -136,15 +139,18 @@ class GLMModel:
             self._headers["Authorization"] = said
         return self._headers
 
-    def _encode(self, request: ModelRequest, request_id: str) -> bytes:
+    def _encode(self, request: ModelRequest) -> BodyParts:
+        return self._parts(_with_secrets(request))
+
+    def _record(self, request: ModelRequest, parts: BodyParts) -> SentRequest:
+        """What the response says of its request; secrets are not even in a hash."""
+        if _has_headers(request):
+            parts = self._parts(request)
+        return sent(request, parts, model=self._name, dialect=self._dialect.name)
+
+    def _parts(self, request: ModelRequest) -> BodyParts:
         # A fallback may answer a request that names another model.
-        return encode_request(
-            _with_secrets(request),
-            model=self._name,
-            capabilities=self._info.capabilities,
-            dialect=self._dialect,
-            request_id=request_id,
-        )
+        return encode_parts(request, model=self._name, capabilities=self._info.capabilities, dialect=self._dialect)
 
     async def _check(self, answer: httpx2.Response, request_id: str) -> None:
         if answer.is_success:
@@ -205,10 +211,14 @@ class GLMModel:
 
 def _with_secrets(request: ModelRequest) -> ModelRequest:
     """The request with ``${NAME}`` in the headers of hosted MCP servers replaced: secrets stay out of what is kept."""
-    if not any("headers" in an_object(tool.get("mcp")) for tool in request.settings.hosted_tools):
+    if not _has_headers(request):
         return request
     tools = tuple(_with_headers(tool) for tool in request.settings.hosted_tools)
     return replace(request, settings=replace(request.settings, hosted_tools=tools))
+
+
+def _has_headers(request: ModelRequest) -> bool:
+    return any("headers" in an_object(tool.get("mcp")) for tool in request.settings.hosted_tools)
 
 
 def _with_headers(tool: JsonObject) -> JsonObject:
