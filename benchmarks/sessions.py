@@ -20,7 +20,7 @@ async def bare_session(command: list[str]) -> AsyncGenerator[Any, None]:
 
     server = StdioServerParameters(command=command[0], args=command[1:])
     async with stdio_client(server) as (read, write), ClientSession(read, write) as session:
-        await session.initialize()
+        await session.discover()  # the protocol that we speak with it, too
         yield session
 
 

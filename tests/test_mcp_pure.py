@@ -12,7 +12,7 @@ from glm_agent.mcp import sanitize
 from glm_agent.mcp.arguments import read_arguments
 from glm_agent.mcp.config import ServerConfig
 from glm_agent.mcp.failure import hint, missing_program, sentence
-from glm_agent.mcp.framing import Lines, TooLong
+from glm_agent.mcp.framing import Lines, Spread, TooLong
 from glm_agent.mcp.normalize import answered_id, repair_messages, repair_result
 from glm_agent.mcp.process import environment
 
@@ -45,6 +45,47 @@ def test_a_line_above_the_cap_is_dropped_and_the_next_one_is_not(step: int) -> N
     assert first.size == len(long)
     assert answered_id(first) == 7
     assert second == b"next"
+
+
+def put_together(text: str) -> list[Any]:
+    spread = Spread()
+    return [json.loads(found) for line in text.encode().split(b"\n") if (found := spread.feed(line)) is not None]
+
+
+@given(st.dictionaries(st.text(max_size=5), JSON), st.integers(0, 4))
+def test_a_message_on_several_lines_is_put_together(message: dict[str, Any], indent: int) -> None:
+    text = json.dumps(message, indent=indent)
+    assert put_together(text + "\n" + text) == [message, message]
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=5), JSON), min_size=1, max_size=3))
+def test_a_batch_on_several_lines_is_put_together(batch: list[dict[str, Any]]) -> None:
+    assert put_together(json.dumps(batch, indent=1)) == [batch]
+
+
+@pytest.mark.parametrize("line", [b"[INFO] ready {", b"[12:00] {", b"words", b'"text {', b"42", b"[1,"])
+def test_a_line_of_a_log_begins_no_message(line: bytes) -> None:
+    assert Spread().feed(line) == line
+
+
+def test_a_message_that_never_ends_is_given_up_at_the_cap_and_found_words_are_given_back() -> None:
+    spread = Spread(limit=100)
+    assert [spread.feed(b"{") for _ in range(50)] == [None] * 50
+    assert spread.feed(b"{" * 9) == b"\n".join([b"{"] * 50 + [b"{" * 9])
+    assert spread.feed(b"{") is None
+    assert spread.dropped() == b"{"
+
+
+def test_strings_of_a_message_on_several_lines_may_hold_anything() -> None:
+    spread = Spread()
+    lines = [b"{", b'"a\\"}": "}]}\\\\",', b'"b": "{{[[" }']
+    assert [spread.feed(line) for line in lines] == [None, None, b"\n".join(lines)]
+
+
+def test_a_line_of_open_strings_is_read_once() -> None:
+    spread = Spread()
+    spread.feed(b"{")
+    assert spread.feed(b'\\"' * 500_000) is None  # takes minutes where each quote is tried to the end of the line
 
 
 @pytest.mark.parametrize(

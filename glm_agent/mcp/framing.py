@@ -1,11 +1,12 @@
-"""Bytes -> lines, in time linear in their size and with a cap. Pure; knows nothing of JSON.
+"""Bytes -> lines -> JSON texts, in time linear in their size and with a cap. Pure; knows no protocol.
 
 A line that is longer than the cap is not kept; its beginning and end are, so that the request it answers can
-still be found and failed.
+still be found and failed. A text that is spread over several lines, as people print JSON, is put together.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -13,6 +14,12 @@ MAX_MESSAGE = 64 << 20
 """Bytes of one message. A server's answer above this is an error of the call, not of the server."""
 
 _KEPT = 256
+
+_BEGINS = re.compile(rb"\s*\[?\s*(?:\{\s*(?:\"|$)|$)")
+"""A message, or a batch of them, and no line of a log such as ``[INFO] …``."""
+
+# An open string reaches to the end of the line, so that nothing is looked at twice.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+\\?(?:"|\Z)', re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,3 +74,35 @@ class Lines:
         self._parts.clear()
         self._size, self._head, self._tail = 0, b"", b""
         return line
+
+
+@dataclass(slots=True)
+class Spread:
+    """Puts a JSON text together that stands on several lines."""
+
+    limit: int = MAX_MESSAGE
+    _parts: list[bytes] = field(default_factory=list[bytes], init=False)
+    _size: int = field(default=0, init=False)
+    _depth: int = field(default=0, init=False)
+
+    def feed(self, line: bytes) -> bytes | None:
+        """The text that ends with this line: the line itself where it stands alone; None while more must come."""
+        if not self._parts and not _BEGINS.match(line):
+            return line
+        self._parts.append(line)
+        self._size += len(line) + 1
+        self._depth += _opened(line)
+        return self.dropped() if self._depth <= 0 or self._size > self.limit else None
+
+    def dropped(self) -> bytes:
+        """What was collected so far; it is forgotten."""
+        text = b"\n".join(self._parts)
+        self._parts.clear()
+        self._size = self._depth = 0
+        return text
+
+
+def _opened(line: bytes) -> int:
+    """How many more brackets the line opens than it closes."""
+    bare = _STRING.sub(b"", line)
+    return bare.count(b"{") + bare.count(b"[") - bare.count(b"}") - bare.count(b"]")

@@ -31,6 +31,9 @@ _BLOCKS = {
 }
 """Content types and the strings that each cannot do without."""
 
+_PLAIN_KEYS = frozenset({"content", "isError", "resultType", "structuredContent", "_meta"})
+_TEXT_KEYS = frozenset({"type", "text"})
+
 _RESULT_KEYS = frozenset({"tools", "nextCursor", "resultType", "_meta", "ttlMs", "cacheScope"})
 
 
@@ -42,6 +45,8 @@ def repair_result(method: str, result: JsonObject, *, is_modern: bool, is_valid:
     if is_modern:
         result["resultType"] = result.get("resultType") or "complete"
     match method:
+        case "tools/call" if _is_plain(result):
+            return []
         case "tools/list":
             return _repair_listing(result, is_valid)
         case "tools/call" if result.get("resultType") not in ("input_required", "task"):
@@ -136,6 +141,27 @@ def _bare(tool: JsonObject) -> JsonObject:
 
 
 # -- tools/call ---------------------------------------------------------------------------------------
+
+
+def _is_plain(result: JsonObject) -> bool:
+    """Whether the result is one of the usual ones, seen without the SDK's models: asking those costs more."""
+    content = result.get("content")
+    return (
+        result.keys() <= _PLAIN_KEYS
+        and isinstance(content, list)
+        and all(_is_plain_text(block) for block in cast("list[object]", content))
+        and isinstance(result.get("isError", False), bool)
+        and result.get("resultType", "complete") == "complete"
+        and isinstance(result.get("structuredContent", {}), dict)
+        and isinstance(result.get("_meta", {}), dict)
+    )
+
+
+def _is_plain_text(block: object) -> bool:
+    if not isinstance(block, dict):
+        return False
+    known = cast(JsonObject, block)
+    return known.keys() == _TEXT_KEYS and known["type"] == "text" and isinstance(known["text"], str)
 
 
 def _repair_call(result: JsonObject, is_valid: IsValid) -> list[str]:

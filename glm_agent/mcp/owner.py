@@ -158,7 +158,7 @@ def _reason(config: ServerConfig, error: BaseException, *, was_ready: bool) -> s
 
 
 def _import_connect() -> Callable[..., AbstractAsyncContextManager[Link]]:
-    from glm_agent.mcp.link import connect
+    from glm_agent.mcp.connect import connect
 
     return connect
 

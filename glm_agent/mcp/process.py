@@ -118,6 +118,7 @@ async def run_server(config: ServerConfig) -> AsyncGenerator[ServerProcess]:
                 with anyio.CancelScope(shield=True):
                     server.has_left = server.has_left or process.returncode is not None
                     server.is_stopping = True
+                    tasks.start_soon(_drain, server)
                     await _stop(process)
                     with anyio.move_on_after(_LAST_WORDS_SECONDS):
                         await server.is_silent.wait()
@@ -159,6 +160,12 @@ async def _collect(server: ServerProcess) -> None:
             pending = pending[-_CHUNK:]
     server.note(pending)
     server.is_silent.set()
+
+
+async def _drain(server: ServerProcess) -> None:
+    """Nobody listens any more; a server that is busy writing would not notice that its input has ended."""
+    while await server.read():
+        pass
 
 
 async def _stop(process: Process) -> None:

@@ -55,7 +55,7 @@ class ToolTimeout(Exception):
 
 
 def _skill_file(link: Link, *, skill: Skill, uri: str) -> Awaitable[bytes]:
-    return link.skill_file(skill, uri)
+    return link.offers.skill_file(skill, uri)
 
 
 def _matches(name: str, globs: tuple[str, ...]) -> bool:
@@ -159,7 +159,7 @@ class ServerConnection:
         for is_last in (False, True):
             owner, link = await self._ready()
             try:
-                with anyio.fail_after(seconds):
+                with link.peer.patience.bounded(seconds):
                     if self.locked is not None:
                         await link.refreshed()
                         self._refuse_changed(link, name)
@@ -182,23 +182,25 @@ class ServerConnection:
 
     async def resources(self) -> list[JsonObject]:
         """The server's resources and templates, in the protocol's words. Raises as ``tools`` does."""
-        return await self._asked(lambda link: link.resources(), "it did not list its resources in time")
+        return await self._asked(lambda link: link.offers.resources(), "it did not list its resources in time")
 
     async def prompts(self) -> list[JsonObject]:
         """The server's prompts, in the protocol's words. Raises as ``tools`` does."""
-        return await self._asked(lambda link: link.prompts(), "it did not list its prompts in time")
+        return await self._asked(lambda link: link.offers.prompts(), "it did not list its prompts in time")
 
     async def read_resource(self, uri: str) -> CallToolResult:
         """One resource, as the content of a result. Raises as ``tools`` does."""
-        return await self._asked(lambda link: link.read_resource(uri), "it did not give the resource in time")
+        return await self._asked(lambda link: link.offers.read_resource(uri), "it did not give the resource in time")
 
     async def get_prompt(self, name: str, arguments: dict[str, str]) -> CallToolResult:
         """One prompt's messages, as the content of a result. Raises as ``tools`` does."""
-        return await self._asked(lambda link: link.get_prompt(name, arguments), "it did not give the prompt in time")
+        return await self._asked(
+            lambda link: link.offers.get_prompt(name, arguments), "it did not give the prompt in time"
+        )
 
     async def skills(self) -> tuple[Skill, ...]:
         """The skills that the server offers; nothing of them is read. Raises as ``tools`` does."""
-        return await self._asked(lambda link: link.skills(), "it did not list its skills in time")
+        return await self._asked(lambda link: link.offers.skills(), "it did not list its skills in time")
 
     async def load_skill(self, skill: Skill) -> dict[str, bytes]:
         """The files of a skill by their addresses, SKILL.md first; what is not as listed is refused.

@@ -1,67 +1,143 @@
 """MCP over a process: lines of JSON-RPC on its standard input and output, as the SDK's transport.
 
 In place of the SDK's own because that one reads in time quadratic in the message's size and without a cap,
-and loses the exit code, the last words and the descendants of the server.
+and loses the exit code, the last words and the descendants of the server. Reading and writing happen in the tasks
+that wait for it: a task in between would cost every call two turns of the event loop.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Self
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
 from mcp.types import INTERNAL_ERROR, ErrorData, JSONRPCError, jsonrpc_message_adapter
 
-from glm_agent.mcp.framing import MAX_MESSAGE, Lines, TooLong
+from glm_agent.mcp.framing import MAX_MESSAGE, Lines, Spread, TooLong
 from glm_agent.mcp.normalize import answered_id, repair_messages
 from glm_agent.mcp.process import ServerProcess
 
 log = logging.getLogger("glm_agent.mcp")
 
-_Inbox = MemoryObjectSendStream[SessionMessage | Exception]
 Streams = tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]
+"""What a transport of the SDK gives where it has tasks of its own."""
 
 
 @asynccontextmanager
-async def speak(server: ServerProcess, *, max_message: int = MAX_MESSAGE) -> AsyncGenerator[Streams]:
+async def speak(
+    server: ServerProcess, *, over: anyio.Event, max_message: int = MAX_MESSAGE
+) -> AsyncGenerator[tuple[Inbox, Outbox]]:
     """The process's pipes as a pair of message streams while the block is open.
 
-    The streams end when the process closes its output; stopping the process is its owner's work.
+    The inbox ends when the process closes its output; ``over`` is set when it no longer reads. Stopping the process
+    is its owner's work.
     """
-    inbox, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-    write, outbox = anyio.create_memory_object_stream[SessionMessage](0)
-    async with read, write, anyio.create_task_group() as tasks:
-        tasks.start_soon(_Reader(server=server, inbox=inbox, max_message=max_message).run)
-        tasks.start_soon(_write, server, outbox, inbox)
-        yield read, write
-        tasks.cancel_scope.cancel()
+    yield Inbox(server, Reader(server, max_message=max_message)), Outbox(server, over)
 
 
 @dataclass(slots=True)
-class _Reader:
+class Inbox:
+    """What the server says, message by message."""
+
     server: ServerProcess
-    inbox: _Inbox
-    max_message: int
+    reader: Reader
+    _read: deque[SessionMessage] = field(default_factory=deque[SessionMessage])
+    _is_closed: bool = False
 
-    async def run(self) -> None:
-        lines = Lines(limit=self.max_message)
-        async with self.inbox:
+    async def receive(self) -> SessionMessage | Exception:
+        """The next message. Raises ``anyio.EndOfStream`` when the server has closed its output."""
+        while not self._read:
+            if self._is_closed:
+                raise anyio.ClosedResourceError
+            chunk = await self.server.read()
+            if not chunk:
+                self.reader.end()
+                raise anyio.EndOfStream
+            self._read.extend(self.reader.feed(chunk))
+        return self._read.popleft()
+
+    async def aclose(self) -> None:
+        self._is_closed = True
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionMessage | Exception:
+        try:
+            return await self.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        await self.aclose()
+
+
+@dataclass(slots=True)
+class Outbox:
+    """What is said to the server."""
+
+    server: ServerProcess
+    over: anyio.Event
+    _turn: anyio.Lock = field(default_factory=lambda: anyio.Lock(fast_acquire=True))
+
+    async def send(self, item: SessionMessage, /) -> None:
+        """Write it. Raises ``anyio.BrokenResourceError`` when the server no longer reads."""
+        line = item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
+        async with self._turn:
             try:
-                while chunk := await self.server.read():
-                    for line in lines.feed(chunk):
-                        await self._receive(line)
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                await self._drain()
-            self.server.note(lines.rest())
+                await self.server.write(line)
+            except anyio.BrokenResourceError:
+                # End the session, instead of letting each request wait for its timeout.
+                self.over.set()
+                raise
+            except anyio.get_cancelled_exc_class():
+                if not _is_asyncio():
+                    # The rest of the line cannot be written any more; asyncio has it all in its buffer.
+                    self.over.set()
+                raise
 
-    async def _receive(self, line: bytes | TooLong) -> None:
-        for message in self._messages(line):
-            await self.inbox.send(message)
+    async def aclose(self) -> None:
+        pass
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        pass
+
+
+@dataclass(slots=True)
+class Reader:
+    """Bytes of a server -> messages; what is none is kept as the server's words."""
+
+    server: ServerProcess
+    max_message: int = MAX_MESSAGE
+    _lines: Lines = field(init=False)
+    _spread: Spread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._lines = Lines(limit=self.max_message)
+        self._spread = Spread(limit=self.max_message)
+
+    def feed(self, chunk: bytes) -> list[SessionMessage]:
+        """The messages that are complete with these bytes."""
+        return [message for line in self._lines.feed(chunk) for message in self._messages(line)]
+
+    def end(self) -> None:
+        """Keep what is no whole line as words."""
+        for line in (self._spread.dropped(), self._lines.rest()):
+            self.server.note(line)
 
     def _messages(self, line: bytes | TooLong) -> list[SessionMessage]:
         if isinstance(line, TooLong):
@@ -69,18 +145,27 @@ class _Reader:
         if not line.strip():
             return []
         try:
-            return [SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))]
+            message = SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
         except ValueError:
-            return self._repaired(line)
+            return self._odd(line)
+        self._note(self._spread.dropped())
+        return [message]
 
-    def _repaired(self, line: bytes) -> list[SessionMessage]:
-        """Messages that are nearly right; a line that is none at all is kept as the server's words."""
+    def _odd(self, line: bytes) -> list[SessionMessage]:
+        """Messages that are nearly right, or that stand on several lines."""
+        text = self._spread.feed(line)
+        if text is None:
+            return []
         try:
-            messages = repair_messages(json.loads(line))
+            messages = repair_messages(json.loads(text))
             return [SessionMessage(jsonrpc_message_adapter.validate_python(item, by_name=False)) for item in messages]
         except (ValueError, RecursionError):
-            self.server.note(b"on standard output: " + line)
+            self._note(text)
             return []
+
+    def _note(self, lines: bytes) -> None:
+        for line in lines.splitlines():
+            self.server.note(b"on standard output: " + line)
 
     def _refusal(self, line: TooLong) -> list[SessionMessage]:
         """An error in place of the answer, so that the call fails now and not at its timeout."""
@@ -92,17 +177,10 @@ class _Reader:
         error = ErrorData(code=INTERNAL_ERROR, message=said)
         return [SessionMessage(JSONRPCError(jsonrpc="2.0", id=request_id, error=error))]
 
-    async def _drain(self) -> None:
-        """Nobody listens any more; a server that is busy writing would not notice that its input has ended."""
-        while await self.server.read():
-            pass
 
-
-async def _write(server: ServerProcess, outbox: MemoryObjectReceiveStream[SessionMessage], inbox: _Inbox) -> None:
+def _is_asyncio() -> bool:
     try:
-        async with outbox:
-            async for item in outbox:
-                await server.write(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
-    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-        # It no longer reads: end the session, instead of letting each request wait for its timeout.
-        await inbox.aclose()
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

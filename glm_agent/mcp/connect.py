@@ -1,0 +1,98 @@
+"""The way to a server: its transport, the repairs on the way, and authorization. Imports the SDK."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any
+
+import httpx2
+
+from glm_agent.mcp import sanitize
+from glm_agent.mcp.authorization import OAuth
+from glm_agent.mcp.callbacks import Callbacks, Note
+from glm_agent.mcp.config import ServerConfig
+from glm_agent.mcp.failure import Lost, Refused
+from glm_agent.mcp.http import HttpClient, streamable
+from glm_agent.mcp.link import Link
+from glm_agent.mcp.peer import Peer
+from glm_agent.mcp.process import ServerProcess
+from glm_agent.mcp.repaired import Repaired
+from glm_agent.mcp.sse import events
+from glm_agent.mcp.stdio import speak
+from glm_agent.mcp.token_store import FileTokens
+
+_LEVELS = {"debug": 10, "info": 20, "notice": 20, "warning": 30, "error": 40, "critical": 50, "alert": 50}
+
+_QUIET = logging.NullHandler()
+
+NO_CALLBACKS = Callbacks()
+
+
+@asynccontextmanager
+async def connect(
+    config: ServerConfig,
+    *,
+    process: ServerProcess | None,
+    note: Note,
+    callbacks: Callbacks = NO_CALLBACKS,
+    is_legacy: bool = False,
+) -> AsyncGenerator[Link]:
+    """The session with a server while the block is open.
+
+    ``is_legacy`` skips the question for the newer protocol. Raises ``Lost`` or ``Refused`` when no session
+    comes about.
+    """
+    # The SDK logs with tracebacks what it also raises; whoever wants to read it gives its logger a handler.
+    logging.getLogger("mcp").addHandler(_QUIET)
+    peer = Peer(config, callbacks, note)
+    async with AsyncExitStack() as stack:
+        if config.transport == "memory":
+            yield await Link(note).open(stack, config.instance, peer, is_legacy=is_legacy)
+        elif process is not None:
+            link = Link(note)
+            yield await _linked(stack, link, peer, speak(process, over=link.over), is_legacy=is_legacy)
+        else:
+            client = await stack.enter_async_context(HttpClient(config.headers, auth=_authorization(config, callbacks)))
+            yield await _over_http(stack, client, peer, note, is_legacy=is_legacy)
+
+
+async def _over_http(stack: AsyncExitStack, client: HttpClient, peer: Peer, note: Note, *, is_legacy: bool) -> Link:
+    """Streamable HTTP, or what was before it where the server turns that away."""
+    config = peer.config
+    if config.transport == "sse":
+        return await _linked(stack, Link(note), peer, events(client, config.url), is_legacy=True)
+    try:
+        return await _linked(stack, Link(note), peer, streamable(client, config.url), is_legacy=is_legacy)
+    except (Refused, Lost) as refusal:
+        if not client.suggests_sse:
+            raise
+        try:
+            return await _linked(stack, Link(note), peer, events(client, config.url), is_legacy=True)
+        except (Refused, Lost):
+            raise refusal from None
+
+
+async def _linked(stack: AsyncExitStack, link: Link, peer: Peer, transport: Any, *, is_legacy: bool) -> Link:
+    repaired = Repaired(transport, link.over, link.note, partial(_log, peer.config.name))
+    return await link.open(stack, repaired, peer, is_legacy=is_legacy)
+
+
+def _authorization(config: ServerConfig, callbacks: Callbacks) -> httpx2.Auth | None:
+    """Tokens for the server's requests, unless the configuration has a header for that."""
+    if any(header.lower() == "authorization" for header in config.headers):
+        return None
+    from glm_agent.mcp.oauth import Authorized
+
+    store = callbacks.tokens or FileTokens()
+    return Authorized(config.url, oauth=config.oauth or OAuth(), store=store, login=callbacks.login)
+
+
+def _log(server: str, params: Mapping[str, Any]) -> None:
+    """A line of a server's log, in ours."""
+    level = _LEVELS.get(str(params.get("level")), logging.INFO)
+    logger = logging.getLogger(f"glm_agent.mcp.{server}")
+    if logger.isEnabledFor(level):
+        logger.log(level, "%s", sanitize.description(str(params.get("data", ""))))

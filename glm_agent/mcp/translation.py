@@ -1,0 +1,65 @@
+"""What the SDK raises, alone or in groups of groups, as an exception of ``failure``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import cast
+
+import httpx2
+from mcp import MCPError
+from mcp.types import CONNECTION_CLOSED, INVALID_REQUEST
+from pydantic import ValidationError
+
+from glm_agent.mcp.failure import Lost, Refused, SessionLost, Unauthorized
+from glm_agent.mcp.http import LOST, NOT_SENT, SESSION_LOST, UNAUTHORIZED
+
+
+@contextmanager
+def translated(is_over: Callable[[], bool]) -> Generator[None]:
+    """Raises ``Lost``, ``SessionLost`` or ``Refused`` in place of whatever the block raises.
+
+    ``is_over`` says whether the connection has ended: only then an error that says so is believed.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise translation(_first(error), is_over=is_over()) from None
+
+
+def translation(error: BaseException, *, is_over: bool) -> Exception:
+    """The exception of ``failure`` that says the same."""
+    match error:
+        case MCPError(code=code, message=said):
+            return _of_protocol(code, said, is_over=is_over)
+        case Refused():
+            return error
+        case ValidationError():
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            return Refused(f"its answer breaks the protocol at {place!r}: {first['msg']}")
+        case httpx2.HTTPStatusError():
+            return Refused(f"HTTP {error.response.status_code} {error.response.reason_phrase}".strip())
+        case httpx2.HTTPError() | httpx2.StreamError() | OSError():
+            return Lost(f"{type(error).__name__}: {error}".rstrip(": "), may_have_run=False)
+        case _:
+            return Refused(f"{type(error).__name__}: {error}")
+
+
+def _of_protocol(code: int, said: str, *, is_over: bool) -> Exception:
+    if code == SESSION_LOST or (code == INVALID_REQUEST and said == "Session terminated"):
+        return SessionLost(said)
+    if code == UNAUTHORIZED:
+        return Unauthorized(said)
+    if code in (NOT_SENT, LOST):
+        return Lost(said, may_have_run=code == LOST)
+    # A server may use the same number for an error of its own: then the connection is still there.
+    if code == CONNECTION_CLOSED and (is_over or said.startswith(("Connection closed", "SSE stream"))):
+        return Lost("the connection was closed", may_have_run=True)
+    return Refused(said)
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error
