@@ -61,15 +61,6 @@ class Framework:
             await self._open.pop().__aexit__(None, None, None)
 
 
-class Fast(Framework):
-    """Ours with the ``fast`` extra."""
-
-    def build(self, model: str, functions: Functions, **settings: Any) -> Agent:
-        from glm_agent.models.glm.fast import FastClient
-
-        return super().build(model, functions, client=FastClient(), **settings)
-
-
 @asynccontextmanager
 async def served_call(command: list[str]) -> AsyncGenerator[Callable[..., Any], None]:
     """``await call(tool, arguments)`` -> text, by the way a turn takes: the registry and the server's tools."""

@@ -18,7 +18,7 @@ from typing import Any
 SYSTEMS = {
     "handwritten": ("benchmarks.handwritten", "Handwritten"),
     "ours": ("benchmarks.framework", "Framework"),
-    "fast": ("benchmarks.framework", "Fast"),
+    "fast": ("benchmarks.framework", "Framework"),  # on uvloop
 }
 
 

@@ -60,7 +60,7 @@ def pinned(*, last: bool) -> list[str]:
 
 def systems_of(workload: Workload) -> list[str]:
     """The systems to measure; ``fast`` only where its extra is installed."""
-    has_fast = find_spec("aiohttp") is not None and find_spec("uvloop") is not None
+    has_fast = find_spec("uvloop") is not None
     return [system for system in workload.systems if system != "fast" or has_fast]
 
 

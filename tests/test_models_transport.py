@@ -2,16 +2,18 @@
 
 import datetime
 import ipaddress
+import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
-from anyio.abc import ByteStream, SocketAttribute
+from anyio.abc import ByteStream, SocketAttribute, SocketStream
 from anyio.streams.tls import TLSListener
 
 from glm_agent.models.glm import clients, transport
@@ -21,10 +23,18 @@ from glm_agent.models.glm.transport import PooledClient
 TIMEOUT = httpx2.Timeout(10, connect=5)
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
-    backend: str = request.param
-    return backend
+LOOPS = {
+    "asyncio": ("asyncio", {}),
+    "uvloop": ("asyncio", {"use_uvloop": True}),
+    "trio": ("trio", {}),
+}
+
+
+@pytest.fixture(params=LOOPS)
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    if request.param == "uvloop":
+        pytest.importorskip("uvloop")
+    return LOOPS[request.param]
 
 
 def plain(body: bytes, *, more: bytes = b"") -> bytes:
@@ -105,6 +115,39 @@ async def client(timeout: httpx2.Timeout = TIMEOUT, **options: Any) -> AsyncIter
         await made.aclose()
 
 
+Handle = Callable[[SocketStream], Awaitable[None]]
+
+
+@contextmanager
+def deaf(scheme: str = "http") -> Generator[httpx2.URL]:
+    """A server that accepts connections and nothing else."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield httpx2.URL(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/")
+
+
+@asynccontextmanager
+async def listening(handle: Handle) -> AsyncIterator[httpx2.URL]:
+    """A server that does what ``handle`` does with every connection."""
+
+    async def handled(stream: SocketStream) -> None:
+        async with stream:
+            await handle(stream)
+
+    with anyio.fail_after(20):
+        async with (
+            await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(listener.serve, handled)
+            yield httpx2.URL(f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}/")
+            tasks.cancel_scope.cancel()
+
+
+async def post(made: PooledClient, url: httpx2.URL, content: bytes = b"{}") -> tuple[int, bytes]:
+    async with made.stream("POST", url, content=content, headers=httpx2.Headers()) as answer:
+        return answer.status_code, await answer.aread()
+
+
 async def ask(made: PooledClient, server: Server, content: bytes = b"{}") -> str:
     async with made.stream("POST", server.url, content=content, headers=httpx2.Headers({"X-A": "b"})) as answer:
         return (await answer.aread()).decode()
@@ -114,14 +157,14 @@ async def ask(made: PooledClient, server: Server, content: bytes = b"{}") -> str
 
 
 @pytest.mark.anyio
-async def test_one_request_after_the_other_uses_one_connection(anyio_backend: str) -> None:
+async def test_one_request_after_the_other_uses_one_connection(anyio_backend: object) -> None:
     async with serving() as server, client() as made:
         assert [await ask(made, server) for _ in range(5)] == ["0"] * 5
         assert (server.opened, server.requests) == (1, 5)
 
 
 @pytest.mark.anyio
-async def test_requests_at_once_have_a_connection_each_and_the_newest_goes_on(anyio_backend: str) -> None:
+async def test_requests_at_once_have_a_connection_each_and_the_newest_goes_on(anyio_backend: object) -> None:
     async with serving() as server, client() as made:
         server.may_answer = anyio.Event()
         answers: list[str] = []
@@ -139,7 +182,7 @@ async def test_requests_at_once_have_a_connection_each_and_the_newest_goes_on(an
 
 
 @pytest.mark.anyio
-async def test_hundreds_at_once_all_get_their_answer(anyio_backend: str) -> None:
+async def test_hundreds_at_once_all_get_their_answer(anyio_backend: object) -> None:
     async with serving() as server, client() as made:
         async with anyio.create_task_group() as tasks:
             for _ in range(150):
@@ -149,7 +192,7 @@ async def test_hundreds_at_once_all_get_their_answer(anyio_backend: str) -> None
 
 
 @pytest.mark.anyio
-async def test_a_connection_that_the_server_closed_meanwhile_is_replaced(anyio_backend: str) -> None:
+async def test_a_connection_that_the_server_closed_meanwhile_is_replaced(anyio_backend: object) -> None:
     async with serving() as server, client() as made:
         server.closes_after = True
         assert await ask(made, server) == "0"
@@ -159,7 +202,7 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_replaced(anyio_b
 
 
 @pytest.mark.anyio
-async def test_a_server_that_says_goodbye_is_believed(anyio_backend: str) -> None:
+async def test_a_server_that_says_goodbye_is_believed(anyio_backend: object) -> None:
     async with serving() as server, client() as made:
         server.answer = lambda number: plain(b"%d" % number, more=b"Connection: close\r\n")
         assert [await ask(made, server) for _ in range(2)] == ["0", "1"]
@@ -167,7 +210,7 @@ async def test_a_server_that_says_goodbye_is_believed(anyio_backend: str) -> Non
 
 @pytest.mark.anyio
 async def test_an_old_connection_is_not_used_and_an_unused_one_let_go(
-    anyio_backend: str, monkeypatch: pytest.MonkeyPatch
+    anyio_backend: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving() as server, client() as made:
         assert await ask(made, server) == "0"
@@ -176,7 +219,7 @@ async def test_an_old_connection_is_not_used_and_an_unused_one_let_go(
 
 
 @pytest.mark.anyio
-async def test_two_servers_do_not_share_connections(anyio_backend: str) -> None:
+async def test_two_servers_do_not_share_connections(anyio_backend: object) -> None:
     async with serving() as one, serving() as other, client() as made:
         other.answer = lambda _: plain(b"other")
         assert [await ask(made, server) for server in (one, other, one, other)] == ["0", "other"] * 2
@@ -187,7 +230,7 @@ async def test_two_servers_do_not_share_connections(anyio_backend: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_an_answer_that_is_left_early_costs_its_connection(anyio_backend: str) -> None:
+async def test_an_answer_that_is_left_early_costs_its_connection(anyio_backend: object) -> None:
     async with serving() as server, client() as made:
         server.answer = lambda _: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"
         async with made.stream("POST", server.url, content=b"", headers=httpx2.Headers()) as answer:
@@ -196,7 +239,7 @@ async def test_an_answer_that_is_left_early_costs_its_connection(anyio_backend: 
 
 
 @pytest.mark.anyio
-async def test_cancelling_closes_the_connection(anyio_backend: str) -> None:
+async def test_cancelling_closes_the_connection(anyio_backend: object) -> None:
     async with serving() as server, client() as made:
         server.answer = lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab"
         async with anyio.create_task_group() as tasks:
@@ -207,7 +250,9 @@ async def test_cancelling_closes_the_connection(anyio_backend: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_closing_the_client_closes_what_is_idle_at_once_and_the_rest_when_it_is_done(anyio_backend: str) -> None:
+async def test_closing_the_client_closes_what_is_idle_at_once_and_the_rest_when_it_is_done(
+    anyio_backend: object,
+) -> None:
     async with serving() as server, client() as made:
         async with made.stream("POST", server.url, content=b"", headers=httpx2.Headers()) as answer:
             await made.aclose()
@@ -225,7 +270,7 @@ async def test_closing_the_client_closes_what_is_idle_at_once_and_the_rest_when_
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("cut", [1, 2, 3, 7, 1000])
-async def test_the_body_is_the_same_in_any_cuts(anyio_backend: str, cut: int) -> None:
+async def test_the_body_is_the_same_in_any_cuts(anyio_backend: object, cut: int) -> None:
     said = b"data: one\n\ndata: two\n\n" * 9
     chunks = b"".join(
         b"%x\r\n%s\r\n" % (len(said[at : at + cut]), said[at : at + cut]) for at in range(0, len(said), cut)
@@ -237,7 +282,7 @@ async def test_the_body_is_the_same_in_any_cuts(anyio_backend: str, cut: int) ->
 
 
 @pytest.mark.anyio
-async def test_a_body_without_a_length_ends_with_the_connection(anyio_backend: str) -> None:
+async def test_a_body_without_a_length_ends_with_the_connection(anyio_backend: object) -> None:
     async with serving() as server, client() as made:
         server.closes_after = True
         server.answer = lambda _: b"HTTP/1.1 200 OK\r\n\r\nuntil the end"
@@ -245,14 +290,14 @@ async def test_a_body_without_a_length_ends_with_the_connection(anyio_backend: s
 
 
 @pytest.mark.anyio
-async def test_hints_before_the_answer_are_passed_over(anyio_backend: str) -> None:
+async def test_hints_before_the_answer_are_passed_over(anyio_backend: object) -> None:
     async with serving() as server, client() as made:
         server.answer = lambda _: b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + plain(b"after")
         assert await ask(made, server) == "after"
 
 
 @pytest.mark.anyio
-async def test_megabytes_are_sent_and_read(anyio_backend: str) -> None:
+async def test_megabytes_are_sent_and_read(anyio_backend: object) -> None:
     async with serving() as server, client() as made:
         server.answer = lambda _: plain(b"x" * 3_000_000)
         assert len(await ask(made, server, content=b"y" * 5_000_000)) == 3_000_000
@@ -260,7 +305,7 @@ async def test_megabytes_are_sent_and_read(anyio_backend: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_over_tls_the_server_must_be_the_one_that_was_meant(anyio_backend: str, tmp_path: Path) -> None:
+async def test_over_tls_the_server_must_be_the_one_that_was_meant(anyio_backend: object, tmp_path: Path) -> None:
     own, trusted = certificates(tmp_path)
     async with serving(own) as server:
         async with client(certificates=lambda: trusted) as made:
@@ -274,7 +319,7 @@ async def test_over_tls_the_server_must_be_the_one_that_was_meant(anyio_backend:
 
 
 @pytest.mark.anyio
-async def test_nobody_there_is_a_connect_error(anyio_backend: str) -> None:
+async def test_nobody_there_is_a_connect_error(anyio_backend: object) -> None:
     async with serving() as server:
         pass
     async with client() as made:
@@ -283,7 +328,7 @@ async def test_nobody_there_is_a_connect_error(anyio_backend: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_silence_is_a_read_timeout(anyio_backend: str) -> None:
+async def test_silence_is_a_read_timeout(anyio_backend: object) -> None:
     async with serving() as server, client(httpx2.Timeout(5, read=0.05)) as made:
         server.may_answer = anyio.Event()
         with pytest.raises(httpx2.ReadTimeout):
@@ -302,11 +347,94 @@ async def test_silence_is_a_read_timeout(anyio_backend: str) -> None:
         pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000, id="an endless head"),
     ],
 )
-async def test_what_is_no_http_is_a_protocol_error(anyio_backend: str, answer: bytes) -> None:
+async def test_what_is_no_http_is_a_protocol_error(anyio_backend: object, answer: bytes) -> None:
     async with serving() as server, client() as made:
         server.closes_after, server.answer = True, lambda _: answer
         with pytest.raises(httpx2.RemoteProtocolError):
             await ask(made, server)
+
+
+@pytest.mark.anyio
+async def test_a_server_that_reads_nothing_is_a_write_timeout(anyio_backend: object) -> None:
+    with deaf() as url, anyio.fail_after(20):
+        async with client(httpx2.Timeout(5, write=0.05)) as made:
+            with pytest.raises(httpx2.WriteTimeout):
+                await post(made, url, content=b"x" * 30_000_000)
+
+
+@pytest.mark.anyio
+async def test_a_server_that_never_greets_is_a_connect_timeout(anyio_backend: object) -> None:
+    with deaf("https") as url, anyio.fail_after(20):
+        async with client(httpx2.Timeout(5, connect=0.05)) as made:
+            with pytest.raises(httpx2.ConnectTimeout):
+                await post(made, url)
+
+
+@pytest.mark.anyio
+async def test_a_connection_that_is_reset_is_a_read_error(anyio_backend: object) -> None:
+    async def reset(stream: SocketStream) -> None:
+        await stream.receive()
+        raw = stream.extra(SocketAttribute.raw_socket)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    async with listening(reset) as url, client() as made:
+        with pytest.raises(httpx2.ReadError):
+            await post(made, url)
+
+
+@pytest.mark.anyio
+async def test_what_a_server_says_before_it_has_read_everything_is_heard(anyio_backend: object) -> None:
+    async def refuse(stream: SocketStream) -> None:
+        await stream.receive()
+        await stream.send(b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig")
+        await stream.send_eof()
+        with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+            while True:
+                await stream.receive()
+
+    async with listening(refuse) as url, client() as made:
+        assert await post(made, url, content=b"x" * 2_000_000) == (413, b"big")
+
+
+@pytest.mark.anyio
+async def test_a_reader_that_takes_its_time_makes_the_server_wait(anyio_backend: object) -> None:
+    sent = 0
+
+    async def pour(stream: SocketStream) -> None:
+        nonlocal sent
+        await stream.receive()
+        await stream.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            while sent < 200_000_000:
+                await stream.send(b"x" * 100_000)
+                sent += 100_000
+
+    async with (
+        listening(pour) as url,
+        client() as made,
+        made.stream("POST", url, content=b"", headers=httpx2.Headers()) as answer,
+        aclosing(answer.aiter_raw()) as pieces,
+    ):
+        await anext(pieces)
+        await anyio.wait_all_tasks_blocked()
+        held_at = sent
+        assert held_at < 100_000_000
+        while sent == held_at:
+            await anext(pieces)
+
+
+@pytest.mark.anyio
+async def test_a_name_with_several_addresses_is_connected_to_where_somebody_listens(anyio_backend: object) -> None:
+    async with serving() as server, client() as made:
+        server.url = server.url.copy_with(host="localhost")
+        assert await ask(made, server) == "0"
+
+
+@pytest.mark.anyio
+async def test_a_name_that_nobody_has_is_a_connect_error(anyio_backend: object) -> None:
+    async with client() as made:
+        with pytest.raises(httpx2.ConnectError):
+            await post(made, httpx2.URL("http://no-such-host.invalid/"))
 
 
 # -- which client it is

@@ -47,9 +47,8 @@ class PooledClient:
         origin = (url.scheme, url.host, url.port)
         connection = await self._newest(origin) or await self._open(url)
         try:
-            head = await connection.exchange(method, url, content, headers, self._timeouts)
-            body = _Body(connection, self._timeouts)
-            yield httpx2.Response(head.status_code, headers=head.headers.raw_items(), stream=body)
+            status_code, said = await connection.exchange(method, url, content, headers, self._timeouts)
+            yield httpx2.Response(status_code, headers=said, stream=_Body(connection, self._timeouts))
         except BaseException:
             await connection.aclose()
             raise
