@@ -249,3 +249,15 @@ def test_known_last_words_come_with_advice() -> None:
     assert "'yaml'" in hint(["ModuleNotFoundError: No module named 'yaml'"])
     assert "mcp<2" in hint(["ImportError: cannot import name 'FastMCP' from 'mcp.server'"])
     assert hint(["all is well"]) == ""
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '{"o": {"x": 1, "x": 1}}', '"{\\"a\\": 1, \\"a\\": 2}"'])
+def test_of_two_values_of_one_name_none_is_chosen_where_something_may_change(text: str) -> None:
+    with pytest.raises(ToolError, match="stands there 2 times"):
+        read_arguments(text, SCHEMA, can_repair=False)
+    assert read_arguments(text, SCHEMA, can_repair=True)
+
+
+def test_arguments_that_are_nested_too_deeply_are_turned_away() -> None:
+    with pytest.raises(ToolError, match="not valid JSON"):
+        read_arguments("[" * 100_000, SCHEMA)

@@ -1,7 +1,8 @@
 """The text of a call to an MCP tool -> its arguments. Pure.
 
 The server checks its arguments itself; here only what loses nothing is mended, because GLM does it often and a
-server refuses it: an object or a number written as text, ``null`` for what may be left out.
+server refuses it: an object or a number written as text, ``null`` for what may be left out. Of two values of one name none
+is chosen for a tool that may change something, as with our own tools.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, cast
 
 from glm_agent.errors import ToolError
 from glm_agent.messages import JsonObject
+from glm_agent.schema.exact import Ambiguous, once
 
 _MEANT: dict[str, tuple[type, ...]] = {
     "object": (dict,),
@@ -21,13 +23,22 @@ _MEANT: dict[str, tuple[type, ...]] = {
 }
 
 
-def read_arguments(text: str, schema: JsonObject) -> JsonObject:
-    """The arguments. Empty text and ``null`` mean none. Raises ``ToolError`` with what to send instead."""
+def read_arguments(text: str, schema: JsonObject, *, can_repair: bool = True) -> JsonObject:
+    """The arguments. Empty text and ``null`` mean none.
+
+    ``can_repair`` takes the last of two values of one name; give it for tools that only read.
+
+    Raises:
+        ToolError: With what to send instead.
+    """
+    reader = _LENIENT if can_repair else _EXACT
     try:
-        value = _load(text)
+        value = _load(text, reader)
         # The whole object, once more wrapped as a string.
-        value = _load(value) if isinstance(value, str) else value
-    except ValueError as error:
+        value = _load(value, reader) if isinstance(value, str) else value
+    except Ambiguous as error:
+        raise ToolError(f"{error}. Nothing was run. Send the call again with each name once.") from None
+    except (ValueError, RecursionError) as error:
         raise ToolError(
             f"the arguments are not valid JSON: {error}. Nothing was run. Send the call again with one JSON object."
         ) from None
@@ -38,12 +49,16 @@ def read_arguments(text: str, schema: JsonObject) -> JsonObject:
     return _mended(cast(JsonObject, value), schema)
 
 
-def _load(text: str) -> Any:
-    return json.loads(text.strip().removeprefix("\ufeff") or "{}", parse_constant=_refuse)
+def _load(text: str, reader: json.JSONDecoder) -> Any:
+    return reader.decode(text.strip().removeprefix("\ufeff") or "{}")
 
 
 def _refuse(word: str) -> None:
     raise ValueError(f"{word} is no JSON number")
+
+
+_LENIENT = json.JSONDecoder(parse_constant=_refuse)
+_EXACT = json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=once)
 
 
 def _mended(arguments: JsonObject, schema: JsonObject) -> JsonObject:
@@ -63,7 +78,7 @@ def _unwrapped(text: str, kinds: set[str]) -> Any:
     if not kinds or "string" in kinds:
         return text
     try:
-        value = json.loads(text, parse_constant=_refuse)
+        value = _LENIENT.decode(text)
     except ValueError:
         value = {"true": True, "false": False}.get(text.strip().lower())
     wanted = {kind for name in kinds for kind in _MEANT.get(name, ())}

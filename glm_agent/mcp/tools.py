@@ -46,7 +46,7 @@ class MCPTool(Tool):
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolResult:
         """Run it on the server. A failure of the server is a result that says what is known."""
-        arguments = read_arguments(call.arguments, self.spec.parameters)
+        arguments = read_arguments(call.arguments, self._spec.parameters, can_repair=self._spec.effect == "read")
         try:
             result = await self._attempts(arguments, context)
         except ToolTimeout as error:

@@ -24,26 +24,26 @@ def translated(is_over: Callable[[], bool]) -> Generator[None]:
     try:
         yield
     except Exception as error:
-        raise translation(_first(error), is_over=is_over()) from None
+        raise translation(error, is_over=is_over()) from None
 
 
 def translation(error: BaseException, *, is_over: bool) -> Exception:
     """The exception of ``failure`` that says the same."""
-    match error:
+    match _first(error):
         case MCPError(code=code, message=said):
             return _of_protocol(code, said, is_over=is_over)
-        case Refused():
-            return error
-        case ValidationError():
-            first = error.errors(include_url=False, include_input=False)[0]
+        case Refused() as refused:
+            return refused
+        case ValidationError() as invalid:
+            first = invalid.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"])
             return Refused(f"its answer breaks the protocol at {place!r}: {first['msg']}")
-        case httpx2.HTTPStatusError():
-            return Refused(f"HTTP {error.response.status_code} {error.response.reason_phrase}".strip())
-        case httpx2.HTTPError() | httpx2.StreamError() | OSError():
-            return Lost(f"{type(error).__name__}: {error}".rstrip(": "), may_have_run=False)
-        case _:
-            return Refused(f"{type(error).__name__}: {error}")
+        case httpx2.HTTPStatusError(response=response):
+            return Refused(f"HTTP {response.status_code} {response.reason_phrase}".strip())
+        case httpx2.HTTPError() | httpx2.StreamError() | OSError() as broken:
+            return Lost(f"{type(broken).__name__}: {broken}".rstrip(": "), may_have_run=False)
+        case other:
+            return Refused(f"{type(other).__name__}: {other}")
 
 
 def _of_protocol(code: int, said: str, *, is_over: bool) -> Exception:

@@ -22,14 +22,15 @@ def refuse_repeats(text: str) -> None:
         Ambiguous: JSON readers take the last value, and nobody knows that it was the one that was meant.
     """
     try:
-        json.loads(text, object_pairs_hook=_once)
+        json.loads(text, object_pairs_hook=once)
     except Ambiguous:
         raise
     except (ValueError, RecursionError):
         return
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these members, for a JSON reader. Raises ``Ambiguous``."""
     members = dict(pairs)
     if len(members) == len(pairs):
         return members
