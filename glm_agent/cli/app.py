@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from glm_agent.cli.batch import batch
 from glm_agent.cli.chat import chat
 from glm_agent.cli.doctor import doctor
 from glm_agent.cli.mcp import mcp
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(chat)
+app.command()(batch)
 app.add_typer(tools, name="tools")
 app.add_typer(mcp, name="mcp")
 app.add_typer(sessions, name="sessions")

@@ -66,6 +66,10 @@ class Journal:
         """Every session, the one that was written last first."""
         return log.summaries(self._database)
 
+    def has(self, session_id: str) -> bool:
+        """Whether there is a session with this id."""
+        return log.has(self._database, _checked(session_id))
+
     def summary(self, session_id: str) -> SessionSummary:
         """One session's summary; ``JournalError`` where there is none, with the nearest ids."""
         found = log.find(self._database, _checked(session_id))

@@ -109,6 +109,11 @@ def summaries(database: Database) -> list[SessionSummary]:
     return sorted(every, key=lambda each: each.updated, reverse=True)
 
 
+def has(database: Database, id: str) -> bool:
+    """Whether there is a session with this id."""
+    return bool(database.read("SELECT 1 FROM sessions WHERE id = ?", (id,)))
+
+
 def find(database: Database, id: str) -> SessionSummary | None:
     """The session with this id."""
     rows = database.read(f"{_SELECT_SESSIONS} WHERE id = ?", (id,))

@@ -20,6 +20,7 @@ FLOORS = (
     {"driver"},
     {"mcp", "plugins", "journal", "durable", "tracing", "simulate", "serve"},
     {"agent"},
+    {"batch"},
     {"cli", "web", "testing"},
 )
 """The rooms of the package, the lowest floor first. An import goes to a lower floor, or stays in its room."""
