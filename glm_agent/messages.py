@@ -4,7 +4,7 @@ Everything here is data: frozen, comparable, without callables, and writable as 
 knows how GLM spells it on the wire (``wire.glm`` does) or who answers what (``driver`` does).
 
     facts     change a turn and are kept:  TurnStarted  UserMessage  ModelResponse  ToolResult
-              ApprovalRequested  ApprovalDecision  HistoryReplaced  TurnStopped
+              ApprovalRequested  ApprovalDecision  OutcomeUnknown  OutcomeDecision  HistoryReplaced  TurnStopped
     deltas    fragments of a coming response, shown and never kept: TextDelta ReasoningDelta ToolCallDelta
     notices   for eyes only: ToolStarted ToolProgress ToolFinished Retrying Notice
     events    all of the above; each has a ``kind``
@@ -342,6 +342,33 @@ class ApprovalDecision:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OutcomeUnknown:
+    """A ``write`` call that an earlier process began, and nobody knows what came of it: a person has to look."""
+
+    call_id: str
+    name: str
+    arguments: str
+    reason: str = ""
+    kind: Literal["outcome_unknown"] = "outcome_unknown"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutcomeDecision:
+    """What the person found out about such a call."""
+
+    call_id: str
+    outcome: Literal["done", "failed", "retry"]
+    """``done``: it took effect; ``failed``: it did not; ``retry``: it did not, and is to be run again."""
+    text: str = ""
+    """Of ``done``, its result as the model reads it; of ``failed``, why."""
+    kind: Literal["outcome_decision"] = "outcome_decision"
+
+
+Decision: TypeAlias = ApprovalDecision | OutcomeDecision
+"""What a person said about a call that waits."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryReplaced:
     """The conversation is now this one: imported, compacted or edited."""
 
@@ -369,6 +396,8 @@ Fact = (
     | ToolResult
     | ApprovalRequested
     | ApprovalDecision
+    | OutcomeUnknown
+    | OutcomeDecision
     | HistoryReplaced
     | TurnStopped
 )
@@ -482,6 +511,8 @@ class ModelRequest:
     messages: tuple[Message, ...] = ()
     tools: tuple[ToolSpec, ...] = ()
     settings: ModelSettings = field(default_factory=ModelSettings)
+    asked: ModelRequest | None = field(default=None, repr=False, compare=False)
+    """The turn's own request, where the response is to say what was sent (``ModelResponse.sent``)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -511,8 +542,6 @@ def _facts() -> TypeAdapter[Any]:
 
     from pydantic import Discriminator, TypeAdapter
 
-    asked: ModelRequest | None = field(default=None, repr=False, compare=False)
-    """The turn's own request, where the response is to say what was sent (``ModelResponse.sent``)."""
     return TypeAdapter(Annotated[Fact, Discriminator("kind")])
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import ToolSpec
 
 Verdict = Literal["allow", "ask", "deny"]
+UnknownOutcome = Literal["tell", "stop"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,17 +29,26 @@ class Policy:
     approved beforehand where its own name stands here, not by a pattern."""
     ask: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
+    unknown_outcome: UnknownOutcome = "tell"
+    """When a process died within a ``write`` call and nothing can find out what came of it: ``tell`` the model, or
+    ``stop`` the turn with ``needs_decision`` until a person has looked."""
 
     @staticmethod
     def from_mapping(settings: Mapping[str, Any], *, source: str) -> Policy:
-        """A policy from ``{"allow": [...], "ask": [...], "deny": [...]}``; ``source`` names it in errors."""
+        """A policy from a mapping of the same names, with lists of patterns; ``source`` names it in errors."""
         known = [field.name for field in fields(Policy)]
-        for key, patterns in settings.items():
-            if key not in known:
-                raise ConfigurationError(f"{source}: unknown key {key!r}; known are {', '.join(known)}")
+        if unknown := [key for key in settings if key not in known]:
+            raise ConfigurationError(f"{source}: unknown key {unknown[0]!r}; known are {', '.join(known)}")
+        rules = dict(settings)
+        word = rules.pop("unknown_outcome", "tell")
+        if word not in get_args(UnknownOutcome):
+            raise ConfigurationError(
+                f"{source}: 'unknown_outcome' is {word!r}: write tell (the model is told) or stop (a person decides)"
+            )
+        for key, patterns in rules.items():
             if not isinstance(patterns, list) or not all(isinstance(p, str) for p in patterns):  # pyright: ignore[reportUnknownVariableType]
                 raise ConfigurationError(f'{source}: {key!r} must be a list of patterns, such as ["git__*"]')
-        return Policy(**{key: tuple(patterns) for key, patterns in settings.items()})
+        return Policy(**{key: tuple(patterns) for key, patterns in rules.items()}, unknown_outcome=word)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

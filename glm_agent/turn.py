@@ -17,17 +17,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias, cast
+from typing import TypeAlias, TypeVar, cast
 
 from glm_agent.errors import TurnError
 from glm_agent.messages import (
     ApprovalDecision,
     ApprovalRequested,
+    Decision,
     Fact,
     HistoryReplaced,
     Message,
     ModelRequest,
     ModelResponse,
+    OutcomeDecision,
+    OutcomeUnknown,
     StopReason,
     ToolCall,
     ToolResult,
@@ -38,7 +41,10 @@ from glm_agent.messages import (
     UserMessage,
 )
 
-Pending: TypeAlias = ModelRequest | ToolCall | ApprovalRequested | TurnResult
+Waiting: TypeAlias = ApprovalRequested | OutcomeUnknown
+"""What a person has to say something about."""
+
+Pending: TypeAlias = ModelRequest | ToolCall | Waiting | TurnResult
 
 _STOP_REASONS: dict[str, StopReason] = {
     "stop": "end_turn",
@@ -48,6 +54,13 @@ _STOP_REASONS: dict[str, StopReason] = {
     "model_context_window_exceeded": "context_overflow",
 }
 """GLM's finish_reason to ours; every other word, ``network_error`` among them, is an error."""
+
+WAITS_FOR_A_PERSON: frozenset[StopReason] = frozenset({"needs_approval", "needs_decision"})
+"""Stops that leave calls open, for a person to decide about."""
+
+_HAD_BEGUN = ". The call had begun: it may or may not have taken effect"
+
+_Asked = TypeVar("_Asked", ApprovalRequested, OutcomeUnknown)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,10 +73,10 @@ class Turn:
     """Model responses received in this turn."""
     usage: Usage = field(default_factory=Usage)
     """Sum over this turn's requests."""
-    requested: tuple[ApprovalRequested, ...] = ()
+    requested: tuple[Waiting, ...] = ()
     """Open calls that wait for a person."""
-    approved: tuple[ApprovalDecision, ...] = ()
-    """Open calls that a person let through."""
+    approved: tuple[Decision, ...] = ()
+    """What persons said that lets open calls run, or run again."""
     granted: frozenset[str] = frozenset()
     """Tools that need not ask again in this session."""
     queued: tuple[UserMessage, ...] = ()
@@ -74,8 +87,8 @@ class Turn:
 def pending(turn: Turn) -> tuple[Pending, ...]:
     """What has to happen next: the items do not depend on each other, any order or all at once.
 
-    Either one ``ModelRequest``, or the open calls (``ApprovalRequested`` where one waits for a
-    person), or one ``TurnResult``. Raises ``TurnError`` on a turn in which nothing was said yet.
+    Either one ``ModelRequest``, or the open calls (``ApprovalRequested`` or ``OutcomeUnknown`` where
+    one waits for a person), or one ``TurnResult``. Raises ``TurnError`` on a turn in which nothing was said yet.
     """
     if turn.stopped is not None:
         return (_result(turn, turn.stopped),)
@@ -101,11 +114,13 @@ def receive(turn: Turn, fact: Fact) -> Turn:
             return _respond(turn, fact)
         case ToolResult():
             return _deliver(_resolve(turn, fact))
-        case ApprovalRequested():
+        case ApprovalRequested() | OutcomeUnknown():
             _check_open(turn, fact.call_id)
             return replace(turn, requested=(*_without(turn.requested, fact.call_id), fact))
         case ApprovalDecision():
             return _decide(turn, fact)
+        case OutcomeDecision():
+            return _settle(turn, fact)
         case HistoryReplaced():
             return _deliver(replace(turn, messages=fact.messages, requested=(), approved=()))
         case TurnStopped():
@@ -114,8 +129,14 @@ def receive(turn: Turn, fact: Fact) -> Turn:
 
 def cancel(turn: Turn, *, reason: str = "cancelled by the user") -> tuple[Fact, ...]:
     """Facts that close every open call with ``reason``, in call order; none where none is open."""
+    begun = {request.call_id for request in turn.requested if isinstance(request, OutcomeUnknown)}
     return tuple(
-        ToolResult(call_id=call.id, name=call.name, content=f"no result: {reason}", is_error=True)
+        ToolResult(
+            call_id=call.id,
+            name=call.name,
+            content=f"no result: {reason}{_HAD_BEGUN if call.id in begun else ''}",
+            is_error=True,
+        )
         for call in open_calls(turn.messages)
     )
 
@@ -150,8 +171,13 @@ def open_calls(messages: tuple[Message, ...]) -> tuple[ToolCall, ...]:
 
 
 def approval(turn: Turn, call_id: str) -> ApprovalDecision | None:
-    """The latest decision that lets this open call run, where a person made one."""
-    return next((decision for decision in reversed(turn.approved) if decision.call_id == call_id), None)
+    """The latest approval of this open call, where a person gave one."""
+    return next((d for d in reversed(turn.approved) if d.call_id == call_id and isinstance(d, ApprovalDecision)), None)
+
+
+def times_let_through(turn: Turn, call_id: str) -> int:
+    """How often a person let this open call run, or run again."""
+    return sum(decision.call_id == call_id for decision in turn.approved)
 
 
 def _request(turn: Turn) -> ModelRequest:
@@ -213,20 +239,36 @@ def _resolve(turn: Turn, result: ToolResult) -> Turn:
 
 
 def _decide(turn: Turn, decision: ApprovalDecision) -> Turn:
-    request = next((r for r in turn.requested if r.call_id == decision.call_id), None)
-    if request is None:
-        raise TurnError(f"a decision came for call {decision.call_id!r}, which waits for none")
-    if turn.stopped is not None and turn.stopped.stop_reason == "needs_approval":
-        turn = replace(turn, stopped=None)
+    turn, request = _taken_up(turn, decision, ApprovalRequested)
     if not decision.is_approved:
         said = f"denied: {decision.reason}" if decision.reason else "denied"
         return receive(turn, ToolResult(call_id=request.call_id, name=request.name, content=said, is_error=True))
     requested, granted = _without(turn.requested, decision.call_id), turn.granted
     if decision.scope == "session":
         # Calls of the same tool that stand beside this one need not wait either.
-        requested = tuple(r for r in requested if r.name != request.name)
+        requested = tuple(r for r in requested if r.name != request.name or isinstance(r, OutcomeUnknown))
         granted |= {request.name}
     return replace(turn, requested=requested, approved=(*turn.approved, decision), granted=granted)
+
+
+def _settle(turn: Turn, decision: OutcomeDecision) -> Turn:
+    turn, request = _taken_up(turn, decision, OutcomeUnknown)
+    if decision.outcome == "retry":
+        requested = _without(turn.requested, decision.call_id)
+        return replace(turn, requested=requested, approved=(*turn.approved, decision))
+    is_error = decision.outcome == "failed"
+    said = f"failed: {decision.text or 'it did not take effect'}" if is_error else decision.text
+    return receive(turn, ToolResult(call_id=request.call_id, name=request.name, content=said, is_error=is_error))
+
+
+def _taken_up(turn: Turn, decision: Decision, kind: type[_Asked]) -> tuple[Turn, _Asked]:
+    """The turn, going on again where it had stopped to wait for a person, and what the decision answers."""
+    request = next((r for r in turn.requested if r.call_id == decision.call_id and isinstance(r, kind)), None)
+    if request is None:
+        raise TurnError(f"a decision came for call {decision.call_id!r}, which waits for none")
+    if turn.stopped is not None and turn.stopped.stop_reason in WAITS_FOR_A_PERSON:
+        turn = replace(turn, stopped=None)
+    return turn, request
 
 
 def _deliver(turn: Turn) -> Turn:
@@ -241,7 +283,7 @@ def _check_open(turn: Turn, call_id: str) -> None:
         raise TurnError(f"a fact came for call {call_id!r}, which is not pending")
 
 
-def _without(requests: tuple[ApprovalRequested, ...], call_id: str) -> tuple[ApprovalRequested, ...]:
+def _without(requests: tuple[Waiting, ...], call_id: str) -> tuple[Waiting, ...]:
     return tuple(request for request in requests if request.call_id != call_id)
 
 

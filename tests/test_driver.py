@@ -27,6 +27,8 @@ from glm_agent.messages import (
     ModelRequest,
     ModelResponse,
     Notice,
+    OutcomeDecision,
+    OutcomeUnknown,
     Retrying,
     TextDelta,
     ToolCall,
@@ -93,7 +95,7 @@ class Scripted:
 
 
 Run = Callable[[ToolContext], Awaitable[Any]]
-Answer = ToolResult | ApprovalRequested | TurnStopped
+Answer = ToolResult | ApprovalRequested | OutcomeUnknown | TurnStopped
 
 
 @dataclass
@@ -381,6 +383,105 @@ async def test_a_stop_that_waits_for_a_decision_leaves_its_call_open() -> None:
     end = await run(Scripted(asking("charge")), toolbox(charge=unknown))
     assert end.stop_reason == "needs_decision"
     assert [call.id for call in open_calls(end.messages)] == ["a"]
+
+
+async def begun() -> tuple[Memory, Turn, Toolbox]:
+    """A turn whose process died within a ``write`` call, as the next process finds it."""
+    memory = Memory(kill_at=2)
+    tools = toolbox(charge=_unknown_if_begun)
+    made = await driver(Scripted(asking("charge"), DONE), tools, steps=memory.steps())
+    turn = made.turn
+    with pytest.raises(Killed):
+        await finish(made)
+    memory.kill_at = 0
+    for fact in memory.facts:
+        turn = receive(turn, fact)
+    return memory, turn, tools
+
+
+async def _unknown_if_begun(context: ToolContext) -> OutcomeUnknown | str:
+    call = context.call
+    if context.was_started:
+        return OutcomeUnknown(call_id=call.id, name=call.name, arguments=call.arguments, reason="it died")
+    return f"charged, attempt {context.attempt}"
+
+
+@pytest.mark.anyio
+async def test_an_unknown_outcome_stops_the_turn_until_a_person_has_looked() -> None:
+    memory, turn, tools = await begun()
+    stopped = await driver(Scripted(asking("charge"), DONE), tools, turn, steps=memory.steps())
+    end = await finish(stopped)
+    assert (end.stop_reason, end.detail) == (
+        "needs_decision",
+        "what came of the call of 'charge' is not known (a): it died",
+    )
+    decided = OutcomeDecision(call_id="a", outcome="done", text="charged 3")
+    again = await driver(Scripted(asking("charge"), DONE), tools, stopped.turn, steps=memory.steps())
+    end = await finish(again, decided)
+    assert (end.stop_reason, results(end.messages)) == ("end_turn", [("a", "charged 3")])
+    assert tools.ran == ["a"]  # and that was the attempt to find out
+
+
+@pytest.mark.anyio
+async def test_a_call_that_a_person_lets_run_again_runs_once_and_may_be_left_unknown_again() -> None:
+    memory, turn, tools = await begun()
+    stopped = await driver(Scripted(asking("charge"), DONE), tools, turn, steps=memory.steps())
+    await finish(stopped)
+    retry = OutcomeDecision(call_id="a", outcome="retry")
+    memory.kill_at = len(memory.records) + 2  # the decision, then the intent of the second attempt
+    again = await driver(Scripted(asking("charge"), DONE), tools, stopped.turn, steps=memory.steps())
+    with pytest.raises(Killed):
+        await finish(again, retry)
+    memory.kill_at = 0
+    third = await driver(Scripted(asking("charge"), DONE), tools, rebuilt(turn, memory), steps=memory.steps())
+    assert (await finish(third)).stop_reason == "needs_decision"
+    last = await driver(Scripted(asking("charge"), DONE), tools, third.turn, steps=memory.steps())
+    end = await finish(last, retry)
+    assert results(end.messages) == [("a", "charged, attempt 2")]
+    assert len({context.idempotency_key for context in tools.contexts}) == 1
+
+
+def rebuilt(before: Turn, memory: Memory) -> Turn:
+    turn = Turn(started=before.started, messages=before.messages[:1])
+    for fact in memory.facts:
+        turn = receive(turn, fact)
+    return turn
+
+
+@pytest.mark.anyio
+async def test_who_waits_for_approval_is_asked_although_another_calls_outcome_is_unknown() -> None:
+    async def approve(request: ApprovalRequested) -> ApprovalDecision:
+        return ApprovalDecision(call_id=request.call_id, is_approved=True)
+
+    async def push(context: ToolContext) -> str:
+        return "pushed"
+
+    tools = toolbox(charge=_unknown_if_begun, push=push)
+    made = await driver(Scripted(asking("charge", "push"), DONE), tools, approve=approve)
+    for fact in (
+        asking("charge", "push"),
+        OutcomeUnknown(call_id="a", name="charge", arguments="{}"),
+        ApprovalRequested(call_id="b", name="push", arguments="{}"),
+    ):
+        made.turn = receive(made.turn, fact)
+    end = await finish(made)
+    assert end.stop_reason == "needs_decision"
+    assert results(end.messages) == [("b", "pushed")]
+
+
+@pytest.mark.anyio
+async def test_a_tool_that_asks_again_after_every_yes_comes_to_an_end() -> None:
+    async def approve(request: ApprovalRequested) -> ApprovalDecision:
+        return ApprovalDecision(call_id=request.call_id, is_approved=True)
+
+    def never_enough(call: ToolCall, context: ToolContext) -> ApprovalRequested:
+        return ApprovalRequested(call_id=call.id, name=call.name, arguments=call.arguments)
+
+    tools = toolbox()
+    tools.in_the_way = never_enough
+    end = await run(Scripted(asking("work"), DONE), tools, approve=approve)
+    said = "the call was approved 5 times and asked again each time: it was not run"
+    assert (end.stop_reason, results(end.messages)) == ("end_turn", [("a", said)])
 
 
 # -- the model ----------------------------------------------------------------------------------------
@@ -913,7 +1014,7 @@ def unfinished(memory: Memory) -> set[str]:
             step = []
         elif isinstance(record, Intent):
             step.append(record)
-    return {intent.key for intent in step if intent.call_id in open_ids}
+    return {intent.key.partition("/")[0] for intent in step if intent.call_id in open_ids}
 
 
 # -- approvals ----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ import pytest
 from glm_agent import Policy, ToolCall, ToolContext, ToolResult, TurnResult, tool
 from glm_agent.driver import Driver, InlineSteps, Intent, NestedCall, NestingTools, Record, Slot
 from glm_agent.journal import Journal
-from glm_agent.messages import ApprovalDecision, ApprovalRequested, Event, TurnStarted, UserMessage
+from glm_agent.messages import ApprovalDecision, ApprovalRequested, Event, OutcomeDecision, TurnStarted, UserMessage
 from glm_agent.registry import ToolRegistry, Tools
 from glm_agent.registry.budgeted import BudgetedTools
 from glm_agent.registry.permitted import PermittedTools
 from glm_agent.simulate import ScriptedModel
-from glm_agent.turn import Turn
+from glm_agent.turn import Turn, rebuild
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -50,6 +51,12 @@ def page() -> str:
 @tool
 async def program(lines: list[tuple[str, dict[str, Any]]], context: ToolContext) -> list[str]:
     """Call others."""
+    return [(await context.call_tool(name, **arguments)).content for name, arguments in lines]
+
+
+@tool(idempotent=True)
+async def again(lines: list[tuple[str, dict[str, Any]]], context: ToolContext) -> list[str]:
+    """Call others; may be run again."""
     return [(await context.call_tool(name, **arguments)).content for name, arguments in lines]
 
 
@@ -204,3 +211,89 @@ async def test_a_call_without_a_run_has_nobody_to_call():
     call = asking(("price", {"sku": "A"}))
     result = await ToolRegistry([program, price]).call(call, ToolContext(call=call))
     assert result.content == "'price' cannot be called from here: no agent runs this call"
+
+
+async def resumed(
+    call: ToolCall, path: Path, *, policy: Policy | None = None, facts: tuple[Any, ...] = ()
+) -> TurnResult:
+    """One life of a process that runs ``call`` in session s of a journal, the tools being those above."""
+    with Journal(path) as journal, journal.open("s") as session:
+        tools: Tools = PermittedTools(ToolRegistry([price, sell, again, die, dies_selling]), policy or Policy())
+        tools = NestingTools(tools, steps=session)
+        started = TurnStarted(model="m", session="s", tools=await tools.specs())
+        begun = (started, *facts) if session.facts else (started, UserMessage(text="go"))
+        turn = rebuild(session.facts) if session.facts else Turn(started=started)
+        responses = [call, "done"][sum(fact.kind == "model_response" for fact in session.facts) :]
+        return await Driver(turn=turn, model=ScriptedModel(responses), tools=tools, steps=session).run(*begun)
+
+
+class Died(BaseException):
+    """Stands for the death of the process."""
+
+
+DYING = [False]
+
+
+@tool(read_only=True)
+def die() -> str:
+    """Where the process ends."""
+    if DYING[0]:
+        raise Died
+    return "alive"
+
+
+@tool
+def dies_selling(sku: str) -> str:
+    """Sell one, and end before anybody knows."""
+    SOLD.append(sku)
+    if DYING[0]:
+        raise Died
+    return "sold"
+
+
+async def died(call: ToolCall, path: Path) -> None:
+    SOLD.clear()
+    DYING[0] = True
+    with pytest.raises(Died):
+        await resumed(call, path)
+    DYING[0] = False
+
+
+def programmed(*lines: tuple[str, dict[str, Any]], tool_name: str = "again") -> ToolCall:
+    return replace(asking(*lines), name=tool_name)
+
+
+@pytest.mark.anyio
+async def test_a_nested_write_that_had_finished_does_not_run_again_when_its_program_does(tmp_path: Path):
+    call = programmed(("sell", {"sku": "A"}), ("price", {"sku": "A"}), ("die", {}))
+    await died(call, tmp_path / "j.db")
+    PRICES["A"] = 9
+    result = await resumed(call, tmp_path / "j.db")
+    PRICES["A"] = 3
+    assert result_of(result).content == '["sold A","3","alive"]'
+    assert SOLD == ["A"]
+
+
+@pytest.mark.anyio
+async def test_a_nested_write_that_was_begun_is_unknown_and_does_not_run_again(tmp_path: Path):
+    call = programmed(("dies_selling", {"sku": "A"}))
+    await died(call, tmp_path / "j.db")
+    result = await resumed(call, tmp_path / "j.db")
+    assert "unknown outcome" in result_of(result).content
+    assert SOLD == ["A"]
+
+
+@pytest.mark.anyio
+async def test_a_nested_write_of_unknown_outcome_stops_the_turn_where_the_policy_says_so(tmp_path: Path):
+    call, path, policy = (
+        programmed(("sell", {"sku": "B"}), ("dies_selling", {"sku": "A"})),
+        tmp_path / "j.db",
+        Policy(unknown_outcome="stop"),
+    )
+    await died(call, path)
+    result = await resumed(call, path, policy=policy)
+    assert result.stop_reason == "needs_decision"
+    assert "'again' is not known (c): within it, 'dies_selling' was called: an earlier process began" in result.detail
+    retry = OutcomeDecision(call_id="c", outcome="retry")
+    assert result_of(await resumed(call, path, policy=policy, facts=(retry,))).content == '["sold B","sold"]'
+    assert SOLD == ["B", "A", "A"]  # A as often as the person let it run, B once

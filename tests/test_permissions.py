@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glm_agent.errors import ConfigurationError
-from glm_agent.messages import ApprovalDecision, ApprovalRequested, ToolCall, ToolResult, ToolSpec
+from glm_agent.messages import ApprovalDecision, ApprovalRequested, OutcomeUnknown, ToolCall, ToolResult, ToolSpec
 from glm_agent.permissions import Decision, Policy, decide
 from glm_agent.registry import ToolContext
 from glm_agent.registry.permitted import PermittedTools
@@ -130,12 +130,26 @@ def test_a_policy_comes_out_of_a_mapping() -> None:
     assert Policy.from_mapping(settings, source="p.yaml") == Policy(allow=("git__*", "read"), deny=("git__push",))
     assert Policy.from_mapping({"ask": []}, source="p.yaml") == Policy()
     assert Policy.from_mapping({}, source="p.yaml") == Policy()
+    stopping = {"deny": ["x"], "unknown_outcome": "stop"}
+    assert Policy.from_mapping(stopping, source="p.yaml") == Policy(deny=("x",), unknown_outcome="stop")
+    assert stopping == {"deny": ["x"], "unknown_outcome": "stop"}
+    assert (
+        Policy.from_mapping({"unknown_outcome": "tell"}, source="p.yaml") == Policy() == Policy(unknown_outcome="tell")
+    )
 
 
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"forbid": ["x"]}, "p.yaml: unknown key 'forbid'; known are allow, ask, deny"),
+        ({"forbid": ["x"]}, "p.yaml: unknown key 'forbid'; known are allow, ask, deny, unknown_outcome"),
+        (
+            {"unknown_outcome": "ask"},
+            "p.yaml: 'unknown_outcome' is 'ask': write tell (the model is told) or stop (a person decides)",
+        ),
+        (
+            {"unknown_outcome": ["stop"]},
+            "p.yaml: 'unknown_outcome' is ['stop']: write tell (the model is told) or stop (a person decides)",
+        ),
         ({"deny": "git__*"}, "p.yaml: 'deny' must be a list of patterns, such as [\"git__*\"]"),
         ({"deny": ["git__*", 3]}, "p.yaml: 'deny' must be a list of patterns, such as [\"git__*\"]"),
         ({"allow": ["x"], "ask": None}, "p.yaml: 'ask' must be a list of patterns, such as [\"git__*\"]"),
@@ -228,3 +242,31 @@ async def test_what_is_allowed_and_what_nobody_knows_is_left_to_the_tools_inside
     assert await permit(tools, "git__nothing") is None
     assert inner.permitted == ["read", "git__nothing"]
     assert (await tools.call(calling(), ToolContext(call=calling()))).kind == "tool_result"
+
+
+@dataclass
+class Begun(Inner):
+    """Tools that could not find out what came of the call."""
+
+    async def call(self, call: ToolCall, context: ToolContext) -> ToolResult:
+        context.is_unknown = context.was_started
+        return await super().call(call, context)
+
+
+@pytest.mark.anyio
+async def test_an_unknown_outcome_is_told_to_the_model_or_to_a_person_as_the_policy_says() -> None:
+    telling, stopping = (PermittedTools(Begun(), Policy(unknown_outcome=word)) for word in ("tell", "stop"))
+
+    async def called(tools: PermittedTools, *, was_started: bool) -> object:
+        context = ToolContext(call=calling(), was_started=was_started)
+        await tools.permit(calling(), context)
+        return await tools.call(calling(), context)
+
+    assert isinstance(await called(telling, was_started=True), ToolResult)
+    assert isinstance(await called(stopping, was_started=False), ToolResult)
+    assert await called(stopping, was_started=True) == OutcomeUnknown(
+        call_id="a",
+        name="git__push",
+        arguments='{"to": "main"}',
+        reason="an earlier process began this call and ended before its outcome was kept",
+    )

@@ -600,6 +600,33 @@ async def test_a_reconcile_hook_that_fails_leaves_the_outcome_unknown():
     assert "OSError: no network" in result.content
 
 
+async def test_whether_the_outcome_stayed_unknown_is_said_beside_the_result():
+    async def outcome(hook: Any, **known: Any) -> bool:
+        @tool(reconcile=hook, timeout_seconds=0.01)
+        async def pay(a: int) -> str:
+            return "paid"
+
+        context = ToolContext(call=ToolCall(id="c", name="pay", arguments='{"a": 1}'), **known)
+        await ToolRegistry([pay]).call(context.call, context)
+        return context.is_unknown
+
+    def fails(a: int) -> None:
+        raise OSError
+
+    def says(a: int) -> None:
+        raise ToolError("it was refused")
+
+    async def hangs(a: int) -> None:
+        await anyio.sleep_forever()
+
+    def knows(a: int) -> str:
+        return "paid"
+
+    hooks = {None: True, fails: True, hangs: True, says: False, knows: False}
+    assert [await outcome(hook, was_started=True) for hook in hooks] == list(hooks.values())
+    assert not await outcome(None)
+
+
 # -- what comes back ----------------------------------------------------------------------------------
 
 

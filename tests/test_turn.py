@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +21,9 @@ from glm_agent.messages import (
     ModelRequest,
     ModelResponse,
     ModelSettings,
+    OutcomeDecision,
+    OutcomeUnknown,
+    StopReason,
     ToolCall,
     ToolResult,
     ToolSpec,
@@ -29,7 +33,7 @@ from glm_agent.messages import (
     Usage,
     UserMessage,
 )
-from glm_agent.turn import Turn, approval, cancel, open_calls, pending, rebuild, receive
+from glm_agent.turn import Turn, approval, cancel, open_calls, pending, rebuild, receive, times_let_through
 
 SPEC = ToolSpec(name="read", description="Reads.", parameters={"type": "object"})
 STARTED = TurnStarted(model="glm-5.3", instructions="Be brief.", tools=(SPEC,), settings=ModelSettings(top_p=0.5))
@@ -52,7 +56,10 @@ class Step:
 NEEDS_PERSON = {"guarded": True, "forbidden": False}
 """Tools that ask, and what the person says."""
 
-names = st.lists(st.sampled_from(["read", "write", "bad", *NEEDS_PERSON]), max_size=4).map(tuple)
+UNKNOWN: dict[str, Literal["done", "failed", "retry"]] = {"charged": "done", "lost": "failed", "late": "retry"}
+"""Tools of which nobody knows what came, and what the person finds out."""
+
+names = st.lists(st.sampled_from(["read", "write", "bad", *NEEDS_PERSON, *UNKNOWN]), max_size=4).map(tuple)
 finish_reasons = st.sampled_from(["tool_calls", "tool_calls", "stop", "length", "sensitive", "network_error", "odd"])
 scripts = st.lists(
     st.builds(
@@ -87,9 +94,13 @@ def answer(turn: Turn, asked: object, script: Sequence[Step]) -> Fact:
             return response(turn, script)
         case ApprovalRequested():
             return ApprovalDecision(call_id=asked.call_id, is_approved=NEEDS_PERSON[asked.name], reason="thought of")
+        case OutcomeUnknown():
+            return OutcomeDecision(call_id=asked.call_id, outcome=UNKNOWN[asked.name], text="looked")
         case ToolCall():
             if asked.name in NEEDS_PERSON and approval(turn, asked.id) is None:
                 return ApprovalRequested(call_id=asked.id, name=asked.name, arguments=asked.arguments, rule="ask")
+            if asked.name in UNKNOWN and not times_let_through(turn, asked.id):
+                return OutcomeUnknown(call_id=asked.id, name=asked.name, arguments=asked.arguments)
             # Step and id are in the content: a result in the wrong place shows.
             content = f"{asked.name} {asked.id} of step {turn.step}"
             return ToolResult(call_id=asked.id, name=asked.name, content=content, is_error=asked.name == "bad")
@@ -419,6 +430,84 @@ def test_a_decision_that_comes_after_the_turn_stopped_for_it_opens_the_turn_agai
     assert result(waiting).stop_reason == "needs_approval"
     assert pending(receive(waiting, yes())) == asking("write").tool_calls
     assert isinstance(pending(receive(waiting, replace(yes(), is_approved=False)))[0], ModelRequest)
+
+
+def unknown(call_id: str = "a", name: str = "write") -> OutcomeUnknown:
+    return OutcomeUnknown(call_id=call_id, name=name, arguments="{}")
+
+
+def found(outcome: Literal["done", "failed", "retry"], text: str = "", call_id: str = "a") -> OutcomeDecision:
+    return OutcomeDecision(call_id=call_id, outcome=outcome, text=text)
+
+
+def test_a_call_of_unknown_outcome_is_pending_as_that() -> None:
+    assert pending(said(asking("write", "read"), unknown()))[0] == unknown()
+
+
+@pytest.mark.parametrize(
+    ("decision", "content", "is_error"),
+    [
+        (found("done", "paid 3"), "paid 3", False),
+        (found("done"), "", False),
+        (found("failed", "no funds"), "failed: no funds", True),
+        (found("failed"), "failed: it did not take effect", True),
+    ],
+)
+def test_what_a_person_found_out_is_the_result_of_the_call(
+    decision: OutcomeDecision, content: str, is_error: bool
+) -> None:
+    turn = said(asking("write"), unknown(), decision)
+    assert turn.messages[-1] == ToolResult(call_id="a", name="write", content=content, is_error=is_error)
+    assert (turn.requested, turn.approved) == ((), ())
+
+
+def test_a_call_that_is_to_be_run_again_is_pending_as_a_call_and_its_attempts_are_counted() -> None:
+    turn = said(asking("write", "write"), unknown(), found("retry"))
+    assert pending(turn) == turn.messages[-1].tool_calls
+    assert (times_let_through(turn, "a"), times_let_through(turn, "b")) == (1, 0)
+    turn = receive(receive(turn, unknown()), found("retry"))
+    assert times_let_through(turn, "a") == 2
+    assert times_let_through(said(asking("write"), request(), yes()), "a") == 1
+
+
+def test_running_again_is_no_approval_and_keeps_an_earlier_one() -> None:
+    assert approval(said(asking("write"), unknown(), found("retry")), "a") is None
+    edited = yes(arguments='{"x": 1}')
+    assert approval(said(asking("write"), request(), edited, unknown(), found("retry")), "a") == edited
+
+
+def test_a_decision_of_the_other_kind_answers_nothing() -> None:
+    with pytest.raises(TurnError, match="'a', which waits for none"):
+        said(asking("write"), unknown(), yes())
+    with pytest.raises(TurnError, match="'a', which waits for none"):
+        said(asking("write"), request(), found("retry"))
+    with pytest.raises(TurnError, match="'a', which waits for none"):
+        said(asking("write"), unknown(), found("done"), found("done"))
+
+
+def test_a_grant_for_the_session_does_not_run_again_what_may_have_happened() -> None:
+    turn = said(asking("write", "write"), unknown(), request("b"), yes("b", scope="session"))
+    assert turn.requested == (unknown(),)
+
+
+@pytest.mark.parametrize("reason", ["needs_approval", "needs_decision"])
+@pytest.mark.parametrize("outcome", ["done", "retry"])
+def test_what_a_person_found_out_opens_a_turn_that_stopped_to_wait(
+    reason: StopReason, outcome: Literal["done", "retry"]
+) -> None:
+    turn = said(asking("write"), unknown(), TurnStopped(stop_reason=reason), found(outcome))
+    assert turn.stopped is None
+    approved = said(asking("write"), request(), TurnStopped(stop_reason=reason), yes())
+    assert approved.stopped is None
+    ended = said(asking("write"), unknown(), TurnStopped(stop_reason="budget"), found(outcome))
+    assert result(ended).stop_reason == "budget"
+
+
+def test_a_call_of_unknown_outcome_that_is_cancelled_says_so() -> None:
+    (closed,) = cancel(said(asking("write"), unknown()), reason="left")
+    assert closed.content == "no result: left. The call had begun: it may or may not have taken effect"
+    (closed,) = cancel(said(asking("write"), request()), reason="left")
+    assert closed.content == "no result: left"
 
 
 def test_a_decision_does_not_open_a_turn_that_stopped_for_another_reason() -> None:

@@ -78,7 +78,9 @@ class Task:
         if isinstance(given, str):
             return self.path.parent / given
         allow = None if given.allow is None else tuple(given.allow)
-        return Policy(allow=allow, ask=tuple(given.ask), deny=tuple(given.deny))
+        return Policy(
+            allow=allow, ask=tuple(given.ask), deny=tuple(given.deny), unknown_outcome=given.unknown_outcome
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from glm_agent.agent.budget import Budget
 from glm_agent.messages import ModelSettings
+from glm_agent.permissions import UnknownOutcome
 
 
 class Table(BaseModel):
@@ -68,6 +69,11 @@ class Permissions(Table):
     allow: list[str] | None = Field(default=None, description="Only these; without it, all that is not denied.")
     ask: list[str] = Field(default_factory=list[str])
     deny: list[str] = Field(default_factory=list[str])
+    unknown_outcome: UnknownOutcome = Field(
+        default="tell",
+        description="Where a process died within a call of effect write and nothing can find out what came of it: "
+        "tell the model, or stop with needs_decision, exit code 5.",
+    )
 
 
 class TaskSettings(Table):

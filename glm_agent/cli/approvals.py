@@ -12,6 +12,7 @@ from rich.text import Text
 from glm_agent.cli import phrases
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import ApprovalDecision, ApprovalRequested
+from glm_agent.turn import Waiting
 
 _QUESTION = "  [y]es, [n]o (and why), [a]lways in this session, [e]dit the arguments? "
 
@@ -39,10 +40,10 @@ def ask(console: Console, read_line: Callable[[], str], request: ApprovalRequest
 
 
 def decisions(
-    approved: Sequence[str], denied: Sequence[str], *, waiting: Sequence[ApprovalRequested]
+    approved: Sequence[str], denied: Sequence[str], *, waiting: Sequence[Waiting]
 ) -> list[ApprovalDecision]:
     """Decisions on waiting calls by id, or ``all``. Raises ``ConfigurationError`` for an id nobody waits with."""
-    ids = [request.call_id for request in waiting]
+    ids = [request.call_id for request in waiting if isinstance(request, ApprovalRequested)]
     made: dict[str, ApprovalDecision] = {}
     for names, is_approved in ((approved, True), (denied, False)):
         for name in names:

@@ -20,7 +20,7 @@ import anyio.lowlevel
 from glm_agent.driver.early import EarlyCall, EarlyCalls, finish
 from glm_agent.driver.groups import unwrapped
 from glm_agent.driver.observers import Observer, tell
-from glm_agent.driver.steps import InlineSteps, Intent, Slot, Steps
+from glm_agent.driver.steps import InlineSteps, Intent, Slot, Steps, intent_key
 from glm_agent.errors import ContentFiltered, ContextOverflow, ModelError, ModelProtocolError
 from glm_agent.messages import (
     ApprovalDecision,
@@ -29,6 +29,7 @@ from glm_agent.messages import (
     Fact,
     ModelRequest,
     ModelResponse,
+    OutcomeUnknown,
     Retrying,
     ToolCall,
     ToolCallReady,
@@ -43,12 +44,14 @@ from glm_agent.messages import (
 from glm_agent.models.model import Model
 from glm_agent.registry import ToolContext, Tools
 from glm_agent.schema import recover_call
-from glm_agent.turn import Turn, approval, cancel, pending, receive
+from glm_agent.turn import WAITS_FOR_A_PERSON, Turn, Waiting, approval, cancel, pending, receive, times_let_through
 
 Approver: TypeAlias = Callable[[ApprovalRequested], Awaitable[ApprovalDecision | None]]
 """Asks a person; None when there is nobody to ask."""
 
 _log = logging.getLogger("glm_agent")
+
+_MAX_TIMES_LET_THROUGH = 5
 
 _T = TypeVar("_T")
 
@@ -93,7 +96,7 @@ class Driver:
                     self._early.discard()  # what the last response did not ask for after all
                     await self._keep(self.steps.reserve(), partial(self._ask, todo[0]))
                 else:
-                    await self._work(cast("tuple[ToolCall | ApprovalRequested, ...]", todo))
+                    await self._work(cast("tuple[ToolCall | Waiting, ...]", todo))
             self._early.discard()
 
     async def _keep(self, slot: Slot, answer: Callable[[], Awaitable[Fact]]) -> None:
@@ -147,14 +150,15 @@ class Driver:
 
     # -- the tools
 
-    async def _work(self, todo: Sequence[ToolCall | ApprovalRequested]) -> None:
-        calls = [item for item in todo if isinstance(item, ToolCall)]
-        if not calls:
-            await self._decide(cast("ApprovalRequested", todo[0]))
-        else:
+    async def _work(self, todo: Sequence[ToolCall | Waiting]) -> None:
+        if calls := [item for item in todo if isinstance(item, ToolCall)]:
             await self._run_calls(calls)
+        elif asked := [item for item in todo if isinstance(item, ApprovalRequested)]:
+            await self._decide(asked[0])
+        else:
+            await self._stop_for(cast("OutcomeUnknown", todo[0]))
         stopped = self.turn.stopped
-        if stopped is not None and stopped.stop_reason not in ("needs_approval", "needs_decision"):
+        if stopped is not None and stopped.stop_reason not in WAITS_FOR_A_PERSON:
             await self._close_calls(stopped.detail)
 
     async def _run_calls(self, calls: Sequence[ToolCall]) -> None:
@@ -183,22 +187,25 @@ class Driver:
         call = _as_decided(call, decision)
         context = self._context(call)
         context.idempotency_key, context.approval = key, decision
+        context.attempt = times_let_through(self.turn, call.id)
         refused = await self.tools.permit(call, context)
         if refused is None and self._effect(call) == "write":
-            intent = Intent(key=context.idempotency_key, call_id=call.id, name=call.name, holder=self.steps.holder)
+            intent = Intent(
+                key=intent_key(key, attempt=context.attempt), call_id=call.id, name=call.name, holder=self.steps.holder
+            )
             kept = await intent_slot.run(partial(_same, intent))
             context.was_started = isinstance(kept, Intent) and kept.holder != intent.holder
         await self._keep(result_slot, partial(self._answer, call, context, refused))
 
     async def _answer(self, call: ToolCall, context: ToolContext, refused: Fact | None = None) -> Fact:
         if refused is not None:
-            return refused
+            return _bounded(refused, context)
         started = self.clock()
         self._observe(ToolStarted(call=call))
         fact = await self.tools.call(call, context)
         if isinstance(fact, ToolResult):
             self._observe(ToolFinished(result=fact, duration_seconds=self.clock() - started))
-        return fact
+        return _bounded(fact, context)
 
     async def _decide(self, request: ApprovalRequested) -> None:
         decision = await self.approve(request) if self.approve is not None else None
@@ -207,6 +214,11 @@ class Driver:
         )
         fact = decision or TurnStopped(stop_reason="needs_approval", detail=detail)
         await self._keep(self.steps.reserve(), partial(_same, fact))
+
+    async def _stop_for(self, unknown: OutcomeUnknown) -> None:
+        detail = f"what came of the call of {unknown.name!r} is not known ({unknown.call_id}): {unknown.reason}"
+        stopped = TurnStopped(stop_reason="needs_decision", detail=detail)
+        await self._keep(self.steps.reserve(), partial(_same, stopped))
 
     def _context(self, call: ToolCall) -> ToolContext:
         turn = self.turn
@@ -264,6 +276,14 @@ class Driver:
 
 async def _same(record: _T) -> _T:
     return record
+
+
+def _bounded(fact: Fact, context: ToolContext) -> Fact:
+    """What asks again after every yes would keep a person, or a program that says yes to all, busy for ever."""
+    if not isinstance(fact, ApprovalRequested) or context.attempt < _MAX_TIMES_LET_THROUGH:
+        return fact
+    said = f"the call was approved {context.attempt} times and asked again each time: it was not run"
+    return ToolResult(call_id=fact.call_id, name=fact.name, content=said, is_error=True)
 
 
 def _as_decided(call: ToolCall, decision: ApprovalDecision | None) -> ToolCall:

@@ -15,11 +15,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
-from glm_agent.driver.steps import Intent, NestedCall, Record, Steps
+from glm_agent.driver.steps import Intent, NestedCall, Record, Steps, intent_key
 from glm_agent.errors import ToolError
 from glm_agent.messages import (
     ApprovalDecision,
     ApprovalRequested,
+    OutcomeUnknown,
     ToolCall,
     ToolFinished,
     ToolResult,
@@ -27,10 +28,9 @@ from glm_agent.messages import (
     ToolStarted,
     TurnStopped,
 )
-from glm_agent.registry import ToolContext, Tools
+from glm_agent.registry import Outcome, ToolContext, Tools
 
 Approve: TypeAlias = Callable[[ApprovalRequested], Awaitable[ApprovalDecision | None]]
-_Answer: TypeAlias = ToolResult | ApprovalRequested | TurnStopped
 
 _MAX_CALLS = 1_000
 """Nested calls of one call; a loop without an end stops there."""
@@ -45,10 +45,10 @@ class NestingTools:
     async def specs(self) -> tuple[ToolSpec, ...]:
         return await self._tools.specs()
 
-    async def permit(self, call: ToolCall, context: ToolContext) -> _Answer | None:
+    async def permit(self, call: ToolCall, context: ToolContext) -> ToolResult | ApprovalRequested | TurnStopped | None:
         return await self._tools.permit(call, context)
 
-    async def call(self, call: ToolCall, context: ToolContext) -> _Answer:
+    async def call(self, call: ToolCall, context: ToolContext) -> Outcome:
         """Run it. Where a nested call stopped the turn, that is the answer."""
         nest = _Nest(self._tools, context, steps=self._steps, approve=self._approve)
         context.caller = nest.call
@@ -64,18 +64,21 @@ class _Nest:
     def __init__(self, tools: Tools, outer: ToolContext, *, steps: Steps, approve: Approve | None) -> None:
         self._tools, self._outer, self._steps, self._approve = tools, outer, steps, approve
         self._count = 0
-        self.stopped: TurnStopped | None = None
+        self.stopped: TurnStopped | OutcomeUnknown | None = None
         self.is_untrusted = False
         """Whether a nested result may hold text of strangers: then so may what was made of it."""
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
         if self.stopped is not None:
-            raise ToolError(f"the turn has ended: {self.stopped.detail}")
+            raise self._ended(self.stopped)
         if self._count >= _MAX_CALLS:
             raise ToolError(f"{_MAX_CALLS} calls were made, which is the limit of one program")
         self._count += 1
         call = ToolCall(id=f"{self._outer.call.id}.{self._count}", name=name, arguments=_json(arguments))
-        return await self._permitted(call, self._context(call))
+        context = self._context(call)
+        # An earlier process came so far with the same call: what it got holds, or a finished write would run twice.
+        finished = self._steps.nested(context.idempotency_key)
+        return await self._permitted(call, context) if finished is None else self._got(finished.result)
 
     def _context(self, call: ToolCall) -> ToolContext:
         outer = self._outer
@@ -87,6 +90,7 @@ class _Nest:
             idempotency_key=hashlib.sha256(place.encode(errors="replace")).hexdigest(),
             messages=outer.messages,
             granted=outer.granted,
+            attempt=outer.attempt,
             emit=outer.emit,
             asker=outer.asker,
         )
@@ -117,7 +121,11 @@ class _Nest:
     async def _run(self, call: ToolCall, context: ToolContext) -> ToolResult:
         key, holder = context.idempotency_key, self._steps.holder
         if await self._effect(call) == "write":
-            await self._keep(Intent(key=key, call_id=call.id, name=call.name, holder=holder))
+            intent = Intent(
+                key=intent_key(key, attempt=context.attempt), call_id=call.id, name=call.name, holder=holder
+            )
+            kept = await self._keep(intent)
+            context.was_started = isinstance(kept, Intent) and kept.holder != holder
         whole: list[str | bytes] = []
         context.keep = partial(_hold, whole)
         started = time.monotonic()
@@ -127,27 +135,42 @@ class _Nest:
         if whole:
             text = whole[0]
             result = replace(result, content=text if isinstance(text, str) else text.decode(errors="replace"))
-        self.is_untrusted = self.is_untrusted or result.is_untrusted
         context.emit(ToolFinished(result=result, duration_seconds=time.monotonic() - started))
         await self._keep(NestedCall(key=key, parent_key=self._outer.idempotency_key, call=call, result=result))
+        return self._got(result)
+
+    def _got(self, result: ToolResult) -> ToolResult:
+        self.is_untrusted = self.is_untrusted or result.is_untrusted
         return result
 
-    def _settled(self, answer: _Answer, call: ToolCall) -> ToolResult:
-        if isinstance(answer, ToolResult):
-            return answer
-        if isinstance(answer, TurnStopped):
-            self.stopped = answer
-            raise ToolError(f"the turn has ended: {answer.detail}")
-        return _error(call, f"{call.name!r} asked for approval while it ran: call it directly")
+    def _settled(self, answer: Outcome, call: ToolCall) -> ToolResult:
+        match answer:
+            case ToolResult():
+                return answer
+            case TurnStopped():
+                self.stopped = answer
+            case OutcomeUnknown():
+                # What a person can decide about is the call of the conversation: the program as a whole.
+                outer, reason = self._outer.call, f"within it, {answer.name!r} was called: {answer.reason}"
+                self.stopped = replace(
+                    answer, call_id=outer.id, name=outer.name, arguments=outer.arguments, reason=reason
+                )
+            case ApprovalRequested():
+                return _error(call, f"{call.name!r} asked for approval while it ran: call it directly")
+        raise self._ended(self.stopped)
+
+    def _ended(self, stopped: TurnStopped | OutcomeUnknown) -> ToolError:
+        why = stopped.detail if isinstance(stopped, TurnStopped) else stopped.reason
+        return ToolError(f"the turn has ended: {why}")
 
     async def _effect(self, call: ToolCall) -> str:
         return next((spec.effect for spec in await self._tools.specs() if spec.name == call.name), "write")
 
-    async def _keep(self, record: Record) -> None:
+    async def _keep(self, record: Record) -> Record:
         async def same() -> Record:
             return record
 
-        await self._steps.reserve().run(same)
+        return await self._steps.reserve().run(same)
 
 
 def _hold(held: list[str | bytes], text: str | bytes) -> str:

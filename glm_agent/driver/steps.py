@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from glm_agent.messages import Fact, ToolCall, ToolResult
+from glm_agent.messages import Decision, Fact, ToolCall, ToolResult
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,7 +15,7 @@ class Intent:
     """On record before a ``write`` call runs, so that a later process knows it may have happened."""
 
     key: str
-    """The call's idempotency key."""
+    """The call's idempotency key; of a call that a person let run again, with the attempt: see ``intent_key``."""
     call_id: str
     name: str
     holder: str
@@ -37,6 +37,11 @@ class NestedCall:
 
 
 Record: TypeAlias = Fact | Intent | NestedCall
+
+
+def intent_key(key: str, *, attempt: int) -> str:
+    """The key of a call's intent: what a person let run again is on record once more, else it would seem begun."""
+    return f"{key}/{attempt}" if attempt else key
 
 
 class Slot(Protocol):
@@ -68,6 +73,14 @@ class Steps(Protocol):
         """Held while an answer is made, so that a store can drain before it closes."""
         ...
 
+    def nested(self, key: str) -> NestedCall | None:
+        """The nested call of this key that came to its end, also in another process; None where none did."""
+        ...
+
+    def decisions(self) -> Sequence[Decision]:
+        """What other processes left for the calls that wait now; gone once it is kept as a fact."""
+        ...
+
 
 class _InlineSlot:
     async def run(self, answer: Callable[[], Awaitable[Record]]) -> Record:
@@ -85,6 +98,12 @@ class InlineSteps:
 
     def gate(self) -> AbstractAsyncContextManager[None]:
         return nullcontext()
+
+    def nested(self, key: str) -> NestedCall | None:  # noqa: ARG002
+        return None
+
+    def decisions(self) -> Sequence[Decision]:
+        return ()
 
 
 _SLOT = _InlineSlot()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from glm_agent.driver import Intent, Record
+from glm_agent.driver import Intent, NestedCall, Record
 from glm_agent.journal import records
 from glm_agent.journal.database import Database
 from glm_agent.journal.records import StoredRecord
@@ -37,6 +37,10 @@ _SELECT_SESSIONS: Final = f"""SELECT id, origin, summary, summarised,
     FROM sessions AS s"""
 
 _SELECT_RECORDS: Final = """SELECT at, kind, data FROM records WHERE number BETWEEN ? AND ? ORDER BY number"""
+
+_SELECT_KEY: Final = """SELECT data FROM records WHERE session = ? AND key = ?"""
+
+_NESTED: Final = "nested:"
 
 
 class SessionLog:
@@ -64,13 +68,21 @@ class SessionLog:
         self._last, self._at = self._last + 1, at
         return True
 
-    def intent(self, key: str) -> Intent:
-        """The intent with this key that is on record."""
-        sql = "SELECT data FROM records WHERE session = ? AND key = ?"
-        ((text,),) = self._database.read(sql, (self._session, key))
-        found = records.from_text(text, kind="intent", where=f"session '{self._id}'")
+    def intent(self, same: Intent) -> Intent:
+        """The intent with the key of this one that is on record."""
+        found = self._found(_key(same), kind=same.kind)
         assert isinstance(found, Intent)
         return found
+
+    def nested(self, key: str) -> NestedCall | None:
+        """The nested call with this key."""
+        found = self._found(f"{_NESTED}{key}", kind="nested_call")
+        assert found is None or isinstance(found, NestedCall)
+        return found
+
+    def _found(self, key: str | None, *, kind: str) -> Record | None:
+        rows = self._database.read(_SELECT_KEY, (self._session, key))
+        return records.from_text(rows[0][0], kind=kind, where=f"session '{self._id}'") if rows else None
 
     def end(self, facts: Sequence[Fact]) -> None:
         """Keep the summary of a session that now consists of these facts."""
@@ -136,8 +148,19 @@ def _begin(connection: sqlite3.Connection, id: str, origin: Origin) -> tuple[int
     return session, last or session * _PLACES
 
 
+def _key(record: Record) -> str | None:
+    """What a record is found by, where it is looked for alone; no two of a session have the same."""
+    match record:
+        case Intent():
+            return record.key
+        case NestedCall():
+            return f"{_NESTED}{record.key}"  # a nested write has an intent of the same key
+        case _:
+            return None
+
+
 def _row(session: int, number: int, record: Record, text: str, *, at: float) -> tuple[Any, ...]:
-    return number, session, at, record.kind, record.key if isinstance(record, Intent) else None, text
+    return number, session, at, record.kind, _key(record), text
 
 
 def _numbers(session: int) -> tuple[int, int]:

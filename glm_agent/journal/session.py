@@ -11,7 +11,7 @@ from typing import Self
 import anyio
 import anyio.to_thread
 
-from glm_agent.driver import Intent, Record, Slot
+from glm_agent.driver import Intent, NestedCall, Record, Slot
 from glm_agent.errors import JournalError
 from glm_agent.journal import records
 from glm_agent.journal.database import Database
@@ -49,6 +49,10 @@ class Session:
         """Open: each record is kept before its answer is used, so there is nothing to drain."""
         return nullcontext()
 
+    def nested(self, key: str) -> NestedCall | None:
+        """The nested call of this key that came to its end, in this process or an earlier one."""
+        return self._log.nested(key)
+
     def keep(self, record: Record) -> Record:
         """Append a record and return it as stored; of an intent, the first one with its key.
 
@@ -59,7 +63,7 @@ class Session:
         record, text = records.encode(record)
         is_new = self._log.append(record, text)
         if isinstance(record, Intent):
-            return record if is_new else self._log.intent(record.key)
+            return record if is_new else self._log.intent(record)
         if records.is_fact(record):
             self._facts.append(record)
         return record

@@ -13,7 +13,7 @@ from typing import Any
 
 from glm_agent.mcp.search import ToolIndex
 from glm_agent.messages import ApprovalRequested, ToolCall, ToolResult, ToolSpec, TurnStopped
-from glm_agent.registry import ToolContext, Tools
+from glm_agent.registry import Outcome, ToolContext, Tools
 
 SEARCH, CALL = "search_tools", "call_tool"
 FOUND = 5
@@ -72,7 +72,7 @@ class DeferredTools:
         meant = self._meant(call)
         return meant if isinstance(meant, ToolResult) else await self._tools.permit(meant, replace(context, call=meant))
 
-    async def call(self, call: ToolCall, context: ToolContext) -> ToolResult | ApprovalRequested | TurnStopped:
+    async def call(self, call: ToolCall, context: ToolContext) -> Outcome:
         if call.name == SEARCH:
             return self._search(call)
         meant = self._meant(call)

@@ -2,6 +2,6 @@
 
 from glm_agent.registry.function import FunctionTool, tool
 from glm_agent.registry.registry import ToolRegistry, as_tool
-from glm_agent.registry.seams import Tool, ToolContext, Tools
+from glm_agent.registry.seams import Outcome, Tool, ToolContext, Tools
 
-__all__ = ["FunctionTool", "Tool", "ToolContext", "ToolRegistry", "Tools", "as_tool", "tool"]
+__all__ = ["FunctionTool", "Outcome", "Tool", "ToolContext", "ToolRegistry", "Tools", "as_tool", "tool"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from glm_agent.messages import ApprovalRequested, ToolCall, ToolResult, ToolSpec, TurnStopped
-from glm_agent.registry.seams import ToolContext, Tools
+from glm_agent.registry.seams import Outcome, ToolContext, Tools
 
 
 class BudgetedTools:
@@ -25,5 +25,5 @@ class BudgetedTools:
         self._used += 1
         return None
 
-    async def call(self, call: ToolCall, context: ToolContext) -> ToolResult | ApprovalRequested | TurnStopped:
+    async def call(self, call: ToolCall, context: ToolContext) -> Outcome:
         return await self._tools.call(call, context)

@@ -1,4 +1,4 @@
-"""What a run gives to its calls beside the call itself: a person to ask, and a place for long results."""
+"""What a run gives to its calls beside the call itself: a person to ask, a place for long results and for handles."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from glm_agent.messages import ApprovalRequested, ToolCall, ToolResult, ToolSpec, TurnStopped
 from glm_agent.registry.asking import Asker
+from glm_agent.registry.handles import Handles
 from glm_agent.registry.registry import ToolRegistry
-from glm_agent.registry.seams import ToolContext, Tools
+from glm_agent.registry.seams import Outcome, ToolContext, Tools
 
 if TYPE_CHECKING:
     from glm_agent.registry.results import KeptResults
@@ -20,8 +21,15 @@ class EquippedTools:
     It stands outside of permissions: what it shows is the result of a call that was allowed.
     """
 
-    def __init__(self, tools: Tools, *, asker: Asker | None = None, results: KeptResults | None = None) -> None:
-        self._tools, self._asker, self._results = tools, asker, results
+    def __init__(
+        self,
+        tools: Tools,
+        *,
+        asker: Asker | None = None,
+        results: KeptResults | None = None,
+        handles: Handles | None = None,
+    ) -> None:
+        self._tools, self._asker, self._results, self._handles = tools, asker, results, handles
         self._own = ToolRegistry([results.tool] if results is not None else [])
 
     async def specs(self) -> tuple[ToolSpec, ...]:
@@ -33,10 +41,10 @@ class EquippedTools:
     async def permit(self, call: ToolCall, context: ToolContext) -> ToolResult | ApprovalRequested | TurnStopped | None:
         return None if await self._is_own(call) else await self._tools.permit(call, context)
 
-    async def call(self, call: ToolCall, context: ToolContext) -> ToolResult | ApprovalRequested | TurnStopped:
+    async def call(self, call: ToolCall, context: ToolContext) -> Outcome:
         if await self._is_own(call):
             return await self._own.call(call, context)
-        context.asker = self._asker
+        context.asker, context.handles = self._asker, self._handles
         if self._results is not None:
             context.keep = partial(self._results.keep, key=context.idempotency_key)
         return await self._tools.call(call, context)

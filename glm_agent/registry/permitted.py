@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from glm_agent.messages import ApprovalRequested, ToolCall, ToolResult, ToolSpec, TurnStopped
+from glm_agent.messages import ApprovalRequested, OutcomeUnknown, ToolCall, ToolResult, ToolSpec, TurnStopped
 from glm_agent.permissions import Policy, decide
-from glm_agent.registry.seams import ToolContext, Tools
+from glm_agent.registry.seams import Outcome, ToolContext, Tools
 from glm_agent.schema import recover_call
 
 
@@ -41,5 +41,15 @@ class PermittedTools:
                 )
         return await self._tools.permit(call, context)
 
-    async def call(self, call: ToolCall, context: ToolContext) -> ToolResult | ApprovalRequested | TurnStopped:
-        return await self._tools.call(call, context)
+    async def call(self, call: ToolCall, context: ToolContext) -> Outcome:
+        """Run it. Whether an outcome that nobody knows is told to the model or to a person is the policy's word."""
+        outcome = await self._tools.call(call, context)
+        if not context.is_unknown or self._policy.unknown_outcome == "tell":
+            return outcome
+        spec = self._specs.get(recover_call(call, self._specs).name)
+        return OutcomeUnknown(
+            call_id=call.id,
+            name=spec.name if spec is not None else call.name,
+            arguments=call.arguments,
+            reason="an earlier process began this call and ended before its outcome was kept",
+        )

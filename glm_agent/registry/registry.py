@@ -135,10 +135,14 @@ class ToolRegistry:
         work = tool.reconcile if is_repeat else tool.run
         context.bound = Bound(tool.timeout_seconds)
         scope = context.bound.scope
+        context.is_unknown = is_repeat  # until it is found out
         try:
             with scope:
-                return await work(call, context) or _error(_UNKNOWN_OUTCOME)
+                found = await work(call, context)
+                context.is_unknown = found is None
+                return found or _error(_UNKNOWN_OUTCOME)
         except (ToolError, ArgumentsError) as error:
+            context.is_unknown = False
             return _error(str(error))
         except (Exception, SystemExit) as error:
             if not scope.cancel_called:

@@ -18,7 +18,9 @@ from glm_agent.messages import (
     ApprovalDecision,
     ApprovalRequested,
     Event,
+    JsonObject,
     Message,
+    OutcomeUnknown,
     ToolCall,
     ToolProgress,
     ToolResult,
@@ -28,10 +30,14 @@ from glm_agent.messages import (
 from glm_agent.registry import asking
 from glm_agent.registry.asking import Asker
 from glm_agent.registry.bound import Bound
+from glm_agent.registry.handles import Handles
 from glm_agent.registry.threads import in_event_loop
 
 Keep: TypeAlias = Callable[[str | bytes], str]
 """Keeps a long text as a whole, and returns the sentence that tells the model how to read on in it."""
+
+Outcome: TypeAlias = ToolResult | ApprovalRequested | OutcomeUnknown | TurnStopped
+"""What may come of a call: mostly its result."""
 
 CallTool: TypeAlias = Callable[[str, Mapping[str, Any]], Awaitable[ToolResult]]
 """Calls another tool under the run's permissions and budget."""
@@ -59,6 +65,10 @@ class ToolContext:
     """Tools that need not ask again in this session."""
     was_started: bool = False
     """An earlier process began this ``write`` call and died before its outcome was kept."""
+    is_unknown: bool = False
+    """It was, and ``reconcile`` did not find out what came of it: then the result only says so."""
+    attempt: int = 0
+    """How often a person let this call run, or run again."""
     emit: Callable[[Event], None] = field(default=_ignore, repr=False)
     cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
     """Set once the call was cancelled or timed out: a tool that loops in a thread looks at it and stops."""
@@ -69,6 +79,8 @@ class ToolContext:
     """Keeps what is too long for a result; None where there is no place for it."""
     caller: CallTool | None = field(default=None, repr=False)
     """Runs calls of other tools; None where the call stands alone."""
+    handles: Handles | None = field(default=None, repr=False)
+    """Where what the call starts elsewhere can be kept; None where nothing outlives the process."""
     bound: Bound | None = field(default=None, repr=False)
     """The call's limit in time, once it runs."""
 
@@ -113,6 +125,19 @@ class ToolContext:
         if self.caller is None:
             raise ToolError(f"{name!r} cannot be called from here: no agent runs this call")
         return await self.caller(name, arguments)
+
+    def keep_handle(self, handle: Mapping[str, Any]) -> None:
+        """Keep how the work of this call is found again (a job's id, as JSON), for ``reconcile`` in a later process.
+
+        Call it after the work was started elsewhere and before it is waited for. Kept with the session; without
+        a stored one nothing is.
+        """
+        if self.handles is not None:
+            self.handles.save(self.idempotency_key, handle)
+
+    def kept_handle(self) -> JsonObject | None:
+        """What an earlier attempt of this call kept, in this process or in one that died; None where none did."""
+        return self.handles.load(self.idempotency_key) if self.handles is not None else None
 
     def _still_running(self) -> None:
         # A thread that was given up goes on; what it does must not reach the person or other tools any more.
@@ -169,6 +194,6 @@ class Tools(Protocol):
         """
         ...
 
-    async def call(self, call: ToolCall, context: ToolContext) -> ToolResult | ApprovalRequested | TurnStopped:
+    async def call(self, call: ToolCall, context: ToolContext) -> Outcome:
         """Run one call. Errors of the tool are results; only cancellation is raised."""
         ...

@@ -12,7 +12,16 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from mcp import types
 from mcp.server.context import ServerRequestContext
 
-from glm_agent.messages import ApprovalRequested, Event, ToolCall, ToolProgress, ToolResult, ToolSpec, TurnStopped
+from glm_agent.messages import (
+    ApprovalRequested,
+    Event,
+    OutcomeUnknown,
+    ToolCall,
+    ToolProgress,
+    ToolResult,
+    ToolSpec,
+    TurnStopped,
+)
 from glm_agent.registry import ToolContext, Tools
 from glm_agent.serve.results import read_result
 
@@ -108,10 +117,12 @@ async def _forward(progress: MemoryObjectReceiveStream[ToolProgress], context: C
         await context.session.report_progress(seen, event.total, event.text or None)
 
 
-def _refusal(outcome: ApprovalRequested | TurnStopped) -> ToolResult:
+def _refusal(outcome: ApprovalRequested | OutcomeUnknown | TurnStopped) -> ToolResult:
     """Nobody is here to approve: what would ask is refused."""
     if isinstance(outcome, ApprovalRequested):
         said = f"the call needs the approval of a person, which an MCP client cannot give: {outcome.reason}"
+    elif isinstance(outcome, OutcomeUnknown):
+        said = f"unknown outcome: {outcome.reason}"
     else:
         said = f"the call was not run: {outcome.detail or outcome.stop_reason}"
     return ToolResult(call_id="", content=said, is_error=True)

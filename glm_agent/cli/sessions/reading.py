@@ -80,6 +80,10 @@ def _said(fact: Fact) -> str:
             return f"waits for approval: {fact.name} ({fact.call_id}) {fact.arguments}"
         case "approval_decision":
             return f"{'approved' if fact.is_approved else 'denied'}: {fact.call_id} {fact.reason}"
+        case "outcome_unknown":
+            return f"unknown outcome: {fact.name} ({fact.call_id}) {fact.arguments}"
+        case "outcome_decision":
+            return f"decided: {fact.call_id}: {fact.outcome} {fact.text}"
         case "turn_stopped":
             return f"stopped: {fact.stop_reason}: {fact.detail}"
         case "history_replaced":
