@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from glm_agent.mcp.handle import TaskHandle
 from glm_agent.mcp.sampling import Sampler
 from glm_agent.mcp.token_store import TokenStore
 from glm_agent.messages import Event, Notice
@@ -21,6 +22,10 @@ class Progress(Protocol):
     """Takes how far a call is."""
 
     async def __call__(self, progress: float, total: float | None, message: str | None) -> None: ...
+
+
+OnTask: TypeAlias = Callable[[TaskHandle], None]
+"""Puts a task on record that a server made of a call, before it is waited for."""
 
 
 class Login(Protocol):

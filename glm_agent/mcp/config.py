@@ -48,6 +48,8 @@ class ServerConfig:
     """What stands before ``__`` in tool names; None is the server's name, empty is nothing."""
     timeout_seconds: float = 120.0
     """How long one call may take."""
+    task_timeout_seconds: float = 24 * 3600.0
+    """How long a call may take that the server goes on with as a task, and is asked after."""
     startup_timeout_seconds: float = 60.0
     """How long the server may take to answer at all; ``npx`` and ``uvx`` may download first."""
     is_disabled: bool = False
@@ -95,7 +97,7 @@ def check(config: ServerConfig) -> ServerConfig:
         )
     if config.transport == "memory" and config.instance is None:
         raise ConfigurationError(f"{where}server {config.name!r} has no server object to run in this process")
-    for key in ("timeout_seconds", "startup_timeout_seconds"):
+    for key in ("timeout_seconds", "startup_timeout_seconds", "task_timeout_seconds"):
         if not getattr(config, key) > 0:
             raise ConfigurationError(f"{where}server {config.name!r}: {key!r} must be more than 0")
     return config

@@ -54,6 +54,10 @@ class Unauthorized(Refused):
     """The server wants a login, and nobody has logged in."""
 
 
+class UnknownTask(Refused):
+    """The server does not know the task that is asked after."""
+
+
 class ServerDied(MCPServerError):
     """A call was under way when the server, or the way to it, was lost."""
 

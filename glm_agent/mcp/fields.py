@@ -121,6 +121,10 @@ def _timeout(config: ServerConfig, key: str, value: Any, context: values.Context
     return replace(config, timeout_seconds=_seconds(values.number(value, context, key), key, context))
 
 
+def _task_timeout(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
+    return replace(config, task_timeout_seconds=_seconds(values.number(value, context, key), key, context))
+
+
 def _startup(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
     return replace(config, startup_timeout_seconds=_seconds(values.number(value, context, key), key, context))
 
@@ -181,6 +185,7 @@ FIELDS: Mapping[str, Field] = {
         ("startup_timeout", "startupTimeout", "startup_timeout_sec", "startup_timeout_ms", "startup_timeout_seconds"),
         _startup,
     ),
+    **dict.fromkeys(("task_timeout", "taskTimeout", "task_timeout_seconds"), _task_timeout),
     **dict.fromkeys(("trust", "trusted"), _trust),
     **dict.fromkeys(("optional", "required"), _optional),
     "sampling": _sampling,

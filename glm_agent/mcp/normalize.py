@@ -34,6 +34,9 @@ _BLOCKS = {
 _PLAIN_KEYS = frozenset({"content", "isError", "resultType", "structuredContent", "_meta"})
 _TEXT_KEYS = frozenset({"type", "text"})
 
+TASK = "glm-agent/task"
+"""Where in ``_meta`` of a result the task of protocol 2025-11-25 is carried, which the SDK has no model for."""
+
 _RESULT_KEYS = frozenset({"tools", "nextCursor", "resultType", "_meta", "ttlMs", "cacheScope"})
 
 
@@ -47,6 +50,8 @@ def repair_result(method: str, result: JsonObject, *, is_modern: bool, is_valid:
     match method:
         case "tools/call" if _is_plain(result):
             return []
+        case "tools/call" if not is_modern and "content" not in result and isinstance(result.get("task"), dict):
+            result |= {"_meta": {TASK: result.pop("task")}, "content": []}
         case "tools/list":
             return _repair_listing(result, is_valid)
         case "tools/call" if result.get("resultType") not in ("input_required", "task"):

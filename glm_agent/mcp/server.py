@@ -19,10 +19,11 @@ import anyio
 import anyio.lowlevel
 
 from glm_agent.errors import MCPServerError
-from glm_agent.mcp.callbacks import Callbacks, Progress, log_notice
+from glm_agent.mcp.callbacks import Callbacks, OnTask, Progress, log_notice
 from glm_agent.mcp.config import ServerConfig
 from glm_agent.mcp.definition import Definition, Listed
-from glm_agent.mcp.failure import Lost, Refused, ServerDied, SessionLost, sentence, shown
+from glm_agent.mcp.failure import Lost, Refused, ServerDied, SessionLost, UnknownTask, sentence, shown
+from glm_agent.mcp.handle import TaskHandle
 from glm_agent.mcp.lock import Locked, changes
 from glm_agent.mcp.owner import Owner, detach
 from glm_agent.messages import Event, JsonObject, Notice
@@ -46,6 +47,8 @@ _ACCEPT = "To look at it and accept it: glm-agent mcp lock"
 State = Literal["idle", "starting", "ready", "failed", "needs authorization"]
 
 MAX_WAIT_SECONDS = 60.0
+_TASK_WAITS = (0.0, 0.5, 2.0, 8.0, 30.0)
+"""Seconds before each time of asking after a task whose connection was lost."""
 _LAST_WORDS_SECONDS = 5.0
 _SHORT_LIFE_SECONDS = 10.0
 
@@ -146,8 +149,12 @@ class ServerConnection:
         timeout_seconds: float | None = None,
         progress: Progress | None = None,
         meta: Mapping[str, Any] | None = None,
+        on_task: OnTask | None = None,
     ) -> CallToolResult:
         """Run one tool under the server's own name for it. Cancelling the caller cancels the call on the server.
+
+        ``on_task`` is told when the server goes on with the call as a task, before that is waited for: with what it
+        is told ``task_result`` finds the task again, also in another process.
 
         Raises:
             ToolTimeout: No answer in time.
@@ -163,9 +170,15 @@ class ServerConnection:
                     if self.locked is not None:
                         await link.refreshed()
                         self._refuse_changed(link, name)
-                    result = await link.call(name, arguments, progress=progress, meta=meta or {})
+                    answer = await link.call(
+                        name, arguments, progress=progress, meta=meta or {}, wants_task=on_task is not None
+                    )
                 self._failures = 0
-                return result
+                if not isinstance(answer, TaskHandle):
+                    return answer
+                if on_task is not None:
+                    on_task(answer)
+                return await self._task_of_call(answer, timeout_seconds=timeout_seconds, progress=progress)
             except TimeoutError:
                 self._after_timeout(owner)
                 raise ToolTimeout(f"no answer within {seconds:g} s") from None
@@ -179,6 +192,41 @@ class ServerConnection:
                 if is_last or error.may_have_run or not owner.done.is_set():
                     raise self._died(owner, error) from None
         raise AssertionError("the last round returns or raises")
+
+    async def task_result(
+        self, task: TaskHandle, *, timeout_seconds: float | None = None, progress: Progress | None = None
+    ) -> CallToolResult:
+        """What became of a call that went on as a task; asked after again where the connection is lost meanwhile.
+
+        Raises as ``call`` does; ``Refused`` also for a task that the server does not know.
+        """
+        seconds = timeout_seconds or self.config.task_timeout_seconds
+        owner, link = await self._ready()
+        lost = ""
+        for wait in _TASK_WAITS:
+            await anyio.sleep(wait)
+            owner, link = await self._ready()
+            try:
+                with link.peer.patience.bounded(seconds):
+                    return await link.task_result(task, progress=progress)
+            except TimeoutError:
+                raise ToolTimeout(f"the task has not ended within {seconds:g} s") from None
+            except SessionLost as error:
+                lost = str(error)
+                await owner.stop()
+            except Lost as error:
+                lost = str(error)
+                await self._ended(owner)
+        raise self._died(owner, Lost(lost, may_have_run=True)) from None
+
+    async def _task_of_call(
+        self, task: TaskHandle, *, timeout_seconds: float | None, progress: Progress | None
+    ) -> CallToolResult:
+        try:
+            return await self.task_result(task, timeout_seconds=timeout_seconds, progress=progress)
+        except UnknownTask as error:
+            # It was there a moment ago: the server has been started anew meanwhile, and forgot it.
+            raise ServerDied(self._sentence(str(error)), server=self.config.name, may_have_run=True) from None
 
     async def resources(self) -> list[JsonObject]:
         """The server's resources and templates, in the protocol's words. Raises as ``tools`` does."""

@@ -7,15 +7,19 @@ cannot do harm.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from glm_agent.errors import MCPServerError
-from glm_agent.mcp import names, sanitize
+from glm_agent.mcp import handle, names, sanitize
 from glm_agent.mcp.arguments import read_arguments
+from glm_agent.mcp.callbacks import Progress
 from glm_agent.mcp.content import read_content
 from glm_agent.mcp.definition import Listed
-from glm_agent.mcp.failure import Refused, ServerDied, shown
+from glm_agent.mcp.failure import Refused, ServerDied, UnknownTask, shown
+from glm_agent.mcp.handle import TaskHandle
 from glm_agent.mcp.server import ServerConnection, ToolTimeout
 from glm_agent.messages import Effect, ToolCall, ToolResult, ToolSpec
 from glm_agent.registry import Tool, ToolContext
@@ -47,8 +51,23 @@ class MCPTool(Tool):
     async def run(self, call: ToolCall, context: ToolContext) -> ToolResult:
         """Run it on the server. A failure of the server is a result that says what is known."""
         arguments = read_arguments(call.arguments, self._spec.parameters, can_repair=self._spec.effect == "read")
+        return await self._told(call, lambda: self._attempts(arguments, context))
+
+    async def reconcile(self, call: ToolCall, context: ToolContext) -> ToolResult | None:
+        """What became of a call that the server went on with as a task; None where it did not, or forgot it."""
+        if (task := self._kept_task(context)) is None:
+            return None
         try:
-            result = await self._attempts(arguments, context)
+            return await self._told(call, lambda: self._task_result(task, context))
+        except UnknownTask:
+            return None
+
+    async def _told(self, call: ToolCall, ask: Callable[[], Awaitable[CallToolResult]]) -> ToolResult:
+        """What the server answers, or what is known where it does not. Raises ``UnknownTask``."""
+        try:
+            result = await ask()
+        except UnknownTask:
+            raise
         except ToolTimeout as error:
             return self._failed(call, f"{error}; the call was cancelled. {self._outcome(True)}")
         except Refused as error:
@@ -69,6 +88,9 @@ class MCPTool(Tool):
 
     async def _attempts(self, arguments: dict[str, object], context: ToolContext) -> CallToolResult:
         """The call, and once more where the server died over it and running it again does no harm."""
+        if (task := self._kept_task(context)) is not None:
+            with suppress(UnknownTask):
+                return await self._task_result(task, context)
         try:
             return await self._attempt(arguments, context)
         except ServerDied as error:
@@ -77,12 +99,25 @@ class MCPTool(Tool):
             return await self._attempt(arguments, context)
 
     async def _attempt(self, arguments: dict[str, object], context: ToolContext) -> CallToolResult:
-        async def progress(progress: float, total: float | None, message: str | None) -> None:
-            context.progress(sanitize.description(message or ""), done=progress, total=total)
-
         key = context.idempotency_key
         meta = {IDEMPOTENCY_KEY: key} if key else {}
-        return await self.server.call(self.listed.name, arguments, progress=progress, meta=meta)
+        keep = partial(self._keep_task, context) if context.handles is not None else None
+        progress = _progress(context)
+        return await self.server.call(self.listed.name, arguments, progress=progress, meta=meta, on_task=keep)
+
+    async def _task_result(self, task: TaskHandle, context: ToolContext) -> CallToolResult:
+        return await self.server.task_result(task, progress=_progress(context))
+
+    def _keep_task(self, context: ToolContext, task: TaskHandle) -> None:
+        context.keep_handle(handle.to_json(task, server=self._identity))
+
+    def _kept_task(self, context: ToolContext) -> TaskHandle | None:
+        """The task that an earlier process, or an earlier attempt, left behind."""
+        return handle.from_json(context.kept_handle(), server=self._identity)
+
+    @property
+    def _identity(self) -> str:
+        return f"{self.server.config.name} {self.server.config.target}"
 
     def _failed(self, call: ToolCall, said: str) -> ToolResult:
         return ToolResult(
@@ -96,6 +131,13 @@ class MCPTool(Tool):
         if self.spec.effect == "write":
             return "Whether the call took effect is unknown: check that before you repeat it."
         return "The call may be repeated."
+
+
+def _progress(context: ToolContext) -> Progress:
+    async def progress(progress: float, total: float | None, message: str | None) -> None:
+        context.progress(sanitize.description(message or ""), done=progress, total=total)
+
+    return progress
 
 
 def offer(
