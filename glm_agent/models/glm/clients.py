@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import cache
 from typing import Protocol
@@ -16,6 +17,28 @@ from glm_agent.models.glm.transport import PooledClient
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
+class Answer(Protocol):
+    """What is used of an ``httpx2.Response``."""
+
+    @property
+    def status_code(self) -> int: ...
+
+    @property
+    def is_success(self) -> bool: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def stream(self) -> object:
+        """The body as it comes, packed or not: an iterable of bytes."""
+        ...
+
+    def aiter_bytes(self) -> AsyncGenerator[bytes, None]:
+        """The body, unpacked."""
+        ...
+
+
 class Client(Protocol):
     """What is used of an ``httpx2.AsyncClient``."""
 
@@ -24,7 +47,7 @@ class Client(Protocol):
 
     def stream(
         self, method: str, url: httpx2.URL, *, content: bytes, headers: httpx2.Headers
-    ) -> AbstractAsyncContextManager[httpx2.Response]:
+    ) -> AbstractAsyncContextManager[Answer]:
         """Send a request; the block reads the response."""
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from time import monotonic
 from typing import TypeAlias
@@ -17,13 +17,22 @@ _COPY_BYTES = 65_536
 
 Timeouts: TypeAlias = Mapping[str, float | None]
 """httpx2's: ``connect``, ``read``, ``write``, in seconds."""
+Origin: TypeAlias = tuple[str, str, int]
+"""Scheme, host and port."""
+
+
+def origin_of(url: httpx2.URL) -> Origin:
+    """The server that a URL is of."""
+    return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
 
 
 class Connection:
     """An open connection. Whoever ends a response calls ``recycle`` and, where that says no, ``aclose``."""
 
-    def __init__(self, stream: ByteStream) -> None:
+    def __init__(self, stream: ByteStream, *, origin: Origin) -> None:
         self._stream = stream
+        self.origin = origin
+        """The server at its other end."""
         self._reader = ResponseReader()
         self.idle_since = monotonic()
         """When it was last used, on the monotonic clock."""
@@ -31,10 +40,11 @@ class Connection:
     @staticmethod
     async def open(url: httpx2.URL, timeouts: Timeouts, *, certificates: Callable[[], ssl.SSLContext]) -> Connection:
         """Connect to the URL's server; ``certificates`` is asked for where it speaks TLS."""
-        is_tls = url.scheme == "https"
-        port = url.port or (443 if is_tls else 80)
-        seconds = timeouts.get("connect")
-        return Connection(await connect(url.host, port, seconds=seconds, certificates=certificates if is_tls else None))
+        origin = scheme, host, port = origin_of(url)
+        trusted = certificates if scheme == "https" else None
+        return Connection(
+            await connect(host, port, seconds=timeouts.get("connect"), certificates=trusted), origin=origin
+        )
 
     async def exchange(
         self, method: str, url: httpx2.URL, content: bytes, headers: httpx2.Headers, timeouts: Timeouts
@@ -51,15 +61,17 @@ class Connection:
             reader.feed(await self._stream.read(seconds))
         return reader.status_code, reader.headers
 
-    async def body(self, timeouts: Timeouts) -> AsyncGenerator[bytes, None]:
-        """The response's body, one piece for each read of the socket."""
-        reader, seconds = self._reader, timeouts.get("read")
-        while True:
-            if data := reader.take():
-                yield data
-            if reader.is_complete:
-                return
+    async def read(self, seconds: float | None) -> bytes:
+        """What came of the response's body, at least one byte of it; nothing at its end."""
+        reader = self._reader
+        while not (data := reader.take()) and not reader.is_complete:
             reader.feed(await self._stream.read(seconds))
+        return data
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of the response is here."""
+        return self._reader.is_complete
 
     def recycle(self) -> bool:
         """Make ready for the next request; False where the response was not read to its end, or says goodbye."""

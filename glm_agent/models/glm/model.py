@@ -30,7 +30,7 @@ from glm_agent.errors import (
 from glm_agent.messages import JsonObject, ModelRequest, ModelResponse, Notice, Retrying, SentRequest
 from glm_agent.models.account import Bearer, SignedKey
 from glm_agent.models.catalog import ModelInfo, lookup
-from glm_agent.models.glm.clients import Client, Clients
+from glm_agent.models.glm.clients import Answer, Client, Clients
 from glm_agent.models.glm.faults import retry_after_seconds, transport_error
 from glm_agent.models.model import ModelEvent
 from glm_agent.models.record import sent
@@ -152,7 +152,7 @@ class GLMModel:
         # A fallback may answer a request that names another model.
         return encode_parts(request, model=self._name, capabilities=self._info.capabilities, dialect=self._dialect)
 
-    async def _check(self, answer: httpx2.Response, request_id: str) -> None:
+    async def _check(self, answer: Answer, request_id: str) -> None:
         if answer.is_success:
             return
         error = failure(
@@ -167,7 +167,7 @@ class GLMModel:
         raise error
 
     async def _pieces(
-        self, answer: httpx2.Response, decoder: ResponseDecoder, request_id: str
+        self, answer: Answer, decoder: ResponseDecoder, request_id: str
     ) -> AsyncGenerator[Iterable[Decoded], None]:
         """What the decoder makes of the answer, per read of the socket."""
         if not _is_stream(answer):
@@ -185,7 +185,7 @@ class GLMModel:
                     raise ModelTimeout(f"nothing but noise came for {self._idle_seconds:g} seconds", is_retryable=True)
         yield decoder.close()
 
-    def _whole(self, data: bytes, answer: httpx2.Response, request_id: str) -> JsonObject:
+    def _whole(self, data: bytes, answer: Answer, request_id: str) -> JsonObject:
         """The body of an answer that did not come as a stream."""
         try:
             body = jsontext.loads(data) if len(data) <= _BODY_LIMIT else None
@@ -231,7 +231,8 @@ def _with_headers(tool: JsonObject) -> JsonObject:
 
 async def _next(reads: AsyncGenerator[bytes, None], decoder: ResponseDecoder) -> bytes | None:
     """The next read; None at the end, or when an answer that is complete does not end in time."""
-    if not (decoder.is_finished or decoder.is_done):
+    # Where it is known that nothing will be waited for, the bound would cost more than the read.
+    if not (decoder.is_finished or decoder.is_done) or getattr(reads, "is_complete", False):
         return await anext(reads, None)
     # Some servers never close, some proxies break off after the last chunk: nothing is missing any more.
     try:
@@ -242,14 +243,14 @@ async def _next(reads: AsyncGenerator[bytes, None], decoder: ResponseDecoder) ->
     return None
 
 
-def _bytes(answer: httpx2.Response) -> AsyncGenerator[bytes, None]:
+def _bytes(answer: Answer) -> AsyncGenerator[bytes, None]:
     """The body as it comes; three generators fewer per read where nothing has to be unpacked."""
     if "content-encoding" in answer.headers:
         return answer.aiter_bytes()
     return cast("AsyncGenerator[bytes, None]", aiter(cast("httpx2.AsyncByteStream", answer.stream)))
 
 
-async def _read(answer: httpx2.Response, limit: int) -> bytes:
+async def _read(answer: Answer, limit: int) -> bytes:
     data = bytearray()
     async with aclosing(answer.aiter_bytes()) as reads:
         async for piece in reads:
@@ -259,7 +260,7 @@ async def _read(answer: httpx2.Response, limit: int) -> bytes:
     return bytes(data[:limit])
 
 
-def _is_stream(answer: httpx2.Response) -> bool:
+def _is_stream(answer: Answer) -> bool:
     """Whether to read the answer as events; some proxies say nothing or ``text/plain`` about a stream."""
     kind = answer.headers.get("content-type", "")
     return "json" not in kind and "html" not in kind
