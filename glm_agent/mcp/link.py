@@ -88,10 +88,11 @@ class Link:
     async def tools(self) -> tuple[Tool, ...]:
         """What the server offers, under its own names. Raises as ``call`` does."""
         # A modern server says by itself for how long its list holds, and the client keeps to it.
-        if self.changes.are_due or (self.is_modern and not self.changes.are_heard):
+        if self.changes.are_due:
             await self._list()
-            if not self.changes.are_due:
-                self.changes.want()
+        elif self.is_modern and not self.changes.are_heard:
+            self.changes.want()
+            await self._list()
         return self._known.tools
 
     async def follow(self) -> None:

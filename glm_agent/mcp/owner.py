@@ -13,6 +13,7 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import anyio
@@ -45,8 +46,9 @@ class Owner:
     config: ServerConfig
     note: Note
     on_change: Callable[[Owner], None]
-    """Called when it has become ready, and when it has ended."""
+    """Called when it has become ready, when its tools have changed, and when it has ended."""
     is_legacy: bool = False
+    """Whether it is known to speak no newer protocol; it is asked after all where it turns the older one away."""
     callbacks: Callbacks = field(default_factory=Callbacks)
     link: Link | None = None
     error: MCPServerError | None = None
@@ -98,19 +100,32 @@ class Owner:
         seconds = self.config.startup_timeout_seconds + (LOGIN_SECONDS if self.callbacks.login else 0)
         self._scope.deadline = anyio.current_time() + seconds
         with self._scope:
-            async with self._connected() as link:
-                await link.tools()
-                self._scope.deadline = math.inf
-                self.link = link
-                self.ready.set()
-                self.on_change(self)
-                if not self.is_stopping:
-                    await link.over.wait()
+            try:
+                await self._keep_open(is_legacy=self.is_legacy)
+            except Exception as error:
+                if not self.is_legacy or self.link is not None or type(_first(error)) is not Refused:
+                    raise
+                await self._keep_open(is_legacy=False)
         if self._scope.cancelled_caught and not self.is_stopping:
             self.error = self._describe(Refused(f"it did not answer within {seconds:g} s of its start"))
 
+    async def _keep_open(self, *, is_legacy: bool) -> None:
+        """One connection, from its beginning to its end."""
+        async with self._connected(is_legacy=is_legacy) as link:
+            await link.refreshed()
+            self._scope.deadline = math.inf
+            self.link = link
+            self.ready.set()
+            self.on_change(self)
+            link.on_tools = partial(self.on_change, self)
+            if not self.is_stopping:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(link.follow)
+                    await link.over.wait()
+                    tasks.cancel_scope.cancel()
+
     @asynccontextmanager
-    async def _connected(self) -> AsyncGenerator[Link]:
+    async def _connected(self, *, is_legacy: bool) -> AsyncGenerator[Link]:
         async with AsyncExitStack() as stack:
             config = with_port(self.config)
             if config.command:
@@ -126,7 +141,7 @@ class Owner:
                 process=pipes,
                 note=self.note,
                 callbacks=self.callbacks,
-                is_legacy=self.is_legacy,
+                is_legacy=is_legacy,
             )
             yield await stack.enter_async_context(opened)
 

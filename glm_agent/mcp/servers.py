@@ -1,7 +1,9 @@
 """Several servers as one list of tools: started side by side, closed in any order.
 
-A server that cannot start fails the start of a run, since an agent that silently lacks its tools does
-something else than it was asked to; one that its configuration calls ``optional`` only gives a notice.
+A server whose tools are not known yet and that cannot start fails the start of a run, since an agent that silently
+lacks its tools does something else than it was asked to; one that its configuration calls ``optional`` only gives a
+notice. Where the tools are known, by the lock file or from the last time, the run begins at once: a server that then
+does not start is a notice, and its calls are errors.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from glm_agent.errors import MCPServerError
 from glm_agent.mcp.callbacks import Callbacks, log_notice
 from glm_agent.mcp.config import ServerConfig
 from glm_agent.mcp.lock import read as read_lock
+from glm_agent.mcp.remembered import Memory
 from glm_agent.mcp.resources import ResourceTool, resource_tools
 from glm_agent.mcp.sampling import Sampler, whole_response
 from glm_agent.mcp.server import ServerConnection
@@ -40,7 +43,9 @@ class MCPServers:
         on_event: Callable[[Event], None] = log_notice,
         callbacks: Callbacks | None = None,
         use_locks: bool = True,
+        memory: Memory | None = None,
     ) -> None:
+        """``memory`` keeps what the servers were like, so that a later run need not wait for them."""
         self._on_event = on_event
         wanted = [config for config in configs if not config.is_disabled]
         paths = {config.lock for config in wanted if config.lock and use_locks}
@@ -52,6 +57,7 @@ class MCPServers:
                 on_event=self._emit,
                 callbacks=callbacks,
                 locked=locks.get(config.lock, {}).get(config.name),
+                memory=memory,
             )
             for config in wanted
         )
@@ -92,11 +98,11 @@ class MCPServers:
 
         async def ask(connection: ServerConnection) -> None:
             try:
-                locked = connection.locked_tools()
-                if locked is not None:
-                    # Offered as they were accepted; the server starts beside the first model request.
+                promised = connection.promised_tools()
+                if promised is not None:
+                    # The server starts beside the first model request.
                     connection.start_soon()
-                found[connection] = offer(connection, await connection.tools() if locked is None else locked)
+                found[connection] = offer(connection, await connection.tools() if promised is None else promised)
             except MCPServerError as error:
                 failed[connection] = error
 
