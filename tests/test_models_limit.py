@@ -16,11 +16,18 @@ from hypothesis import strategies as st
 
 from glm_agent import Agent, ConfigurationError, SignedKey
 from glm_agent.agent.providers import model_maker
-from glm_agent.errors import ContextOverflow, ModelConnectionError, ModelError, QuotaExhausted, RateLimited
+from glm_agent.errors import (
+    AuthenticationError,
+    ContextOverflow,
+    ModelConnectionError,
+    ModelError,
+    QuotaExhausted,
+    RateLimited,
+)
 from glm_agent.messages import ModelRequest, ModelResponse, Notice, Retrying, TextDelta
 from glm_agent.models.account import Bearer
 from glm_agent.models.fallback import FallbackModel
-from glm_agent.models.limit import Limit, LimitedModel, shared_limit
+from glm_agent.models.limit import Limit, LimitedModel, lane, shared_limit
 from glm_agent.models.model import ModelEvent
 from glm_agent.models.retry import NEXT_MODEL, RetryBudget, RetryingModel, RetryPolicy, shared_budget
 from glm_agent.simulate import ScriptedModel, SimulatorServer
@@ -102,7 +109,7 @@ async def test_refusals_of_one_round_halve_once_and_a_round_of_successes_adds_on
 
 
 async def test_what_failed_otherwise_says_nothing_about_the_limit() -> None:
-    limit = Limit(2)
+    limit = Limit(2, overloaded_seconds=(0.0,))
     for error in (BUSY, ModelConnectionError("x")):
         with pytest.raises(ModelError):
             await listen(LimitedModel(ScriptedModel([error]), limit=limit))
@@ -226,6 +233,149 @@ async def test_agents_of_one_key_learn_together_what_the_account_allows() -> Non
     assert limit.most is not None
     assert limit.most <= 8
     assert limit.running == 0
+
+
+# -- what one request was told is true for all
+
+
+class Refusing:
+    """A model that refuses what it is asked, as long as it has errors; a request waits until it is let go."""
+
+    name = "refusing"
+
+    def __init__(self, *errors: ModelError) -> None:
+        self.errors = list(errors)
+        self.asked = 0
+        self.go = anyio.Event()
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        self.asked += 1
+        await self.go.wait()
+        await anyio.lowlevel.checkpoint()
+        if self.errors:
+            raise self.errors.pop(0)
+        yield ModelResponse(text="ok")
+
+
+async def ask_all(model: Any, *, count: int, outcomes: list[Any]) -> None:
+    async def one() -> None:
+        try:
+            outcomes.append((await listen(model))[-1])
+        except ModelError as error:
+            outcomes.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(count):
+            tasks.start_soon(one)
+
+
+@pytest.mark.parametrize("code", ["1113", "1308", "1000"])
+async def test_a_key_that_may_not_go_on_costs_one_request_whoever_waits(code: str) -> None:
+    kind = AuthenticationError if code == "1000" else QuotaExhausted
+    model = Refusing(kind("no", status_code=429, code=code))
+    limited, outcomes = LimitedModel(model, limit=Limit(1)), list[Any]()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: ask_all(limited, count=50, outcomes=outcomes))
+        await anyio.wait_all_tasks_blocked()
+        model.go.set()
+    assert (model.asked, len(outcomes)) == (1, 50)
+    assert {each.code for each in outcomes} == {code}
+    assert len(set(map(id, outcomes))) == 50, "each is an error of its own"
+
+
+async def test_after_a_refusal_one_request_asks_and_the_others_wait_for_its_answer() -> None:
+    def dead() -> QuotaExhausted:
+        return QuotaExhausted("no", status_code=429, code="1113")
+
+    model = Refusing(dead(), dead())
+    model.go.set()
+    limited, outcomes = LimitedModel(model, limit=Limit()), list[Any]()
+    await ask_all(limited, count=1, outcomes=outcomes)
+    model.go = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: ask_all(limited, count=30, outcomes=outcomes))
+        await anyio.wait_all_tasks_blocked()
+        assert model.asked == 2
+        model.go.set()
+    assert (model.asked, len(outcomes)) == (2, 31)
+    outcomes.clear()
+    await ask_all(limited, count=30, outcomes=outcomes)
+    assert [each.text for each in outcomes] == ["ok"] * 30, "somebody has paid: all may go on"
+
+
+async def test_an_overload_is_waited_for_by_all_and_tried_by_one() -> None:
+    model = Refusing(BUSY, BUSY)
+    limit = Limit(overloaded_seconds=(0.01,))
+    outcomes: list[Any] = []
+    model.go.set()
+    await ask_all(LimitedModel(model, limit=limit), count=1, outcomes=outcomes)
+    assert limit.refusal is BUSY
+    with anyio.fail_after(20):
+        await ask_all(LimitedModel(model, limit=limit), count=40, outcomes=outcomes)
+    answered = [each for each in outcomes if isinstance(each, ModelResponse)]
+    assert (len(answered), len(outcomes)) == (39, 41), "the one that tried was refused once more"
+    assert (limit.refusal, limit.running, model.asked) == (None, 0, 41)
+
+
+async def test_who_has_another_model_to_ask_does_not_wait_for_an_overload() -> None:
+    model = Refusing(BUSY)
+    model.go.set()
+    limited = LimitedModel(model, limit=Limit(), patience_seconds=0.0)
+    for _ in range(5):
+        with pytest.raises(RateLimited), anyio.fail_after(5):
+            await listen(limited)
+    assert model.asked == 1
+
+
+async def test_patience_has_an_end() -> None:
+    now = [0.0]
+    limit = Limit(overloaded_seconds=(60.0,), clock=lambda: now[0])
+    limit.leave(await limit.enter(), outcome=None, error=BUSY)
+    with pytest.raises(RateLimited):
+        await limit.enter(patience_seconds=-1)
+    now[0] = 61.0
+    assert (await limit.enter(patience_seconds=-1)).is_probe
+
+
+async def test_a_probe_that_says_nothing_is_followed_by_another() -> None:
+    limit = Limit()
+    limit.leave(await limit.enter(), outcome=None, error=quota())
+    probe = await limit.enter()
+    entered: list[Any] = []
+
+    async def enter() -> None:
+        entered.append(await limit.enter())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(enter)
+        tasks.start_soon(enter)
+        await anyio.wait_all_tasks_blocked()
+        assert entered == []
+        limit.leave(probe, outcome=None, error=ModelConnectionError("x"))
+        await anyio.wait_all_tasks_blocked()
+        assert [each.is_probe for each in entered] == [True]
+        limit.leave(entered[0], outcome=True)
+    assert [each.is_probe for each in entered] == [True, False]
+
+
+async def test_lanes_take_turns_and_the_more_urgent_goes_first() -> None:
+    limit, order = Limit(1), list[str]()
+    first = await limit.enter()
+
+    async def enter(name: str, priority: int) -> None:
+        with lane(name, priority=priority):
+            place = await limit.enter()
+        order.append(name)
+        limit.most = 1
+        limit.leave(place, outcome=None)
+
+    async with anyio.create_task_group() as tasks:
+        for name, count, priority in (("many", 6, 0), ("few", 2, 0), ("urgent", 2, 5)):
+            for _ in range(count):
+                tasks.start_soon(enter, name, priority)
+            await anyio.wait_all_tasks_blocked()
+        limit.leave(first, outcome=None)
+    assert order == ["urgent", "urgent", "many", "few", "many", "few", "many", "many", "many", "many"]
 
 
 # -- fallbacks

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from glm_agent.errors import ConfigurationError
 from glm_agent.models.catalog import ModelInfo, lookup
 from glm_agent.models.fallback import FallbackModel
-from glm_agent.models.limit import LimitedModel, shared_limit
+from glm_agent.models.limit import PATIENCE_SECONDS, LimitedModel, shared_limit
 from glm_agent.models.model import Model
 from glm_agent.models.retry import NEXT_MODEL, RetryingModel, shared_budget
 from glm_agent.wire.dialects import DIALECTS, Dialect, same_host
@@ -98,7 +98,9 @@ def _maker(
 
 def _persistent(model: Model, key: str, name: str, url: str, *, is_last: bool) -> Model:
     """The model, sharing limits with all others of its key in this process, and tried again where that helps."""
-    limited = LimitedModel(model, limit=shared_limit(key=key, model=name, base_url=url))
+    limit = shared_limit(key=key, model=name, base_url=url)
+    # Where another model can be asked, an overload is not waited for.
+    limited = LimitedModel(model, limit=limit, patience_seconds=PATIENCE_SECONDS if is_last else 0.0)
     budget = shared_budget(key=key, model=name, base_url=url)
     return RetryingModel(limited, budget=budget, policy=None if is_last else NEXT_MODEL)
 

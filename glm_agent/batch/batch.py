@@ -21,6 +21,7 @@ from glm_agent.batch.source import TaskLines, key_hash
 from glm_agent.batch.worker import Stopped, Worker
 from glm_agent.errors import AgentError, ConfigurationError
 from glm_agent.messages import Event, StopReason
+from glm_agent.models.limit import lane
 from glm_agent.models.purse import Purse
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Batch:
         max_failures: So many errors in a row stop the batch.
         max_wait_seconds: How long it may wait for an allowance to begin anew.
         retry_failed: Run those again too whose result is no answer.
+        priority: Where batches of one process wait for the same key, the highest goes first; equals take turns.
         arguments: Makes the arguments of ``Agent`` for a task file or, of None, for a prompt.
         on_result: Is told every result.
         on_event: Is told every event of every task.
@@ -71,6 +73,7 @@ class Batch:
         max_failures: int = 10,
         max_wait_seconds: float = 6 * 3600.0,
         retry_failed: bool = False,
+        priority: int = 0,
         arguments: Arguments | None = None,
         on_result: Listener | None = None,
         on_event: Callable[[Item, Event], object] | None = None,
@@ -88,6 +91,7 @@ class Batch:
         self._owns_journal = self._journal is not journal
         self._out = ResultsFile(Path(out).expanduser().absolute()) if out is not None else None
         self._name, self._concurrency, self._retry_failed = name, concurrency, retry_failed
+        self._priority = priority
         self._purse = Purse(limit_usd=limit_cost_usd)
         is_file = isinstance(tasks, str | Path) and str(tasks) != "-"
         self._agents = Agents(
@@ -132,7 +136,8 @@ class Batch:
             worker = self._new_worker(batch=self.id, is_known=is_known, again=again)
             todo = (item for item in self._lines if key_hash(item.key) not in done)
             async with self._agents:
-                await self._run(worker, todo)
+                with lane(self.id, priority=self._priority):
+                    await self._run(worker, todo)
             return self._report(worker.stopped, seconds=time.monotonic() - started)
 
     def run_sync(self) -> BatchReport:

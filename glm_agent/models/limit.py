@@ -1,91 +1,209 @@
-"""How many requests of one key run at once: found out by trying, and shared by the whole process.
+"""The gate of a key and model: how many requests run at once, found out by trying, and what a refusal says to all.
 
 GLM limits requests in flight per account and model, publishes no number and sends no header about it. So nothing is
 held back until the server says 1302; then the half of what was in flight may run, and every full round of
 successes adds one. Nobody waits for what is not limited.
+
+What the server says of the model or of the account is true for everybody: after an overload (1305) all wait, and after
+"no balance" (1113) or a used-up allowance (1308) one request at a time is sent, on whose answer the others wait.
 
 Source: docs.bigmodel.cn, rate limits and error table, 2026-07-11.
 """
 
 from __future__ import annotations
 
+import copy
 import threading
+import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import aclosing, contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import anyio
 import anyio.lowlevel
 
-from glm_agent.errors import ModelStatusError
-from glm_agent.messages import ModelRequest, ModelResponse
+from glm_agent.errors import AuthenticationError, ModelError, ModelStatusError, QuotaExhausted
+from glm_agent.messages import ModelRequest, ModelResponse, Notice
 from glm_agent.models.account import account_name
 from glm_agent.models.model import Model, ModelEvent
 
-_TOO_MANY = frozenset({"1302"})
+_TOO_MANY: Final = frozenset({"1302"})
+_OVERLOADED: Final = frozenset({"1305", "1312"})
+
+OVERLOADED_SECONDS: Final = (30.0, 60.0, 90.0, 120.0)
+"""Rests of a model that is overloaded; the last one repeats.
+
+Source: hermes-agent#93507 and #100065: this worked where 1 to 8 seconds did not.
+"""
+
+PATIENCE_SECONDS: Final = 600.0
+"""How long a request waits for an overloaded model before it is refused as the others were."""
+
+
+class Lane(NamedTuple):
+    """Whose requests these are: lanes of one priority take turns, however many wait in each."""
+
+    name: str = ""
+    priority: int = 0
+    """The highest goes first."""
+
+
+class Place(NamedTuple):
+    """A place in flight."""
+
+    round: int
+    """Requests of one round are refused together."""
+    is_probe: bool = False
+    """Whether others wait to see what comes of it."""
+
+
+_lane: ContextVar[Lane] = ContextVar("glm_agent.lane", default=Lane())  # noqa: B039 (a named tuple does not change)
+
+
+@contextmanager
+def lane(name: str, *, priority: int = 0) -> Generator[None]:
+    """Requests that are made in the block wait in a lane of their own."""
+    token = _lane.set(Lane(name, priority))
+    try:
+        yield
+    finally:
+        _lane.reset(token)
 
 
 class Limit:
     """Requests in flight, and how many there may be. Safe from every thread and event loop."""
 
-    def __init__(self, most: int | None = None) -> None:
+    def __init__(
+        self,
+        most: int | None = None,
+        *,
+        overloaded_seconds: tuple[float, ...] = OVERLOADED_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.most = most
         """How many may run at once; None: no limit is known."""
         self.running = 0
+        self.refusal: ModelError | None = None
+        """What the server said of the model or the key, until a request has its answer again."""
+        self._overloaded_seconds, self._clock = overloaded_seconds, clock
         self._lock = threading.Lock()
-        self._waiting: deque[_Waiter] = deque()
-        self._round = 0
-        self._successes = 0
+        self._waiting = _Queue()
+        self._round = self._successes = 0
+        self._is_probed = False
+        self._overloads = 0
+        self._opens_at = 0.0
 
     def __repr__(self) -> str:
         return f"Limit(most={self.most}, running={self.running}, waiting={len(self._waiting)})"
 
-    async def enter(self) -> int:
-        """Wait for a place, first come first served; the number of the round goes back to ``leave``."""
-        with self._lock:
-            if self._has_room():  # then nobody waits
-                self.running += 1
-                return self._round
-            waiter = _Waiter()
-            self._waiting.append(waiter)
-        try:
-            await waiter.called.wait()
-        except BaseException:
-            self._give_up(waiter)
-            raise
-        return self._round
+    async def enter(self, *, patience_seconds: float = PATIENCE_SECONDS) -> Place:
+        """Wait for a place, first come first served within a lane; it goes back to ``leave``.
 
-    def leave(self, entered: int, *, outcome: bool | None) -> None:
-        """Give the place back. ``outcome``: True: answered; False: refused because too many ran; None: neither.
+        Raises the server's refusal where another request has just met it.
+        """
+        until = self._clock() + patience_seconds
+        while True:
+            with self._lock:
+                if (place := self._admit()) is not None:
+                    return place
+                if self.refusal is not None and self.refusal.is_retryable and self._clock() >= until:
+                    raise copy.copy(self.refusal)  # errors are given more facts on their way
+                waiter = _Waiter()
+                self._waiting.append(waiter)
+                seconds = self._rest(until)
+            try:
+                await waiter.wait(seconds)
+            except BaseException:
+                self._give_up(waiter)
+                raise
+            if (answer := self._answer(waiter)) is not None:
+                return answer
 
-        Requests that were in flight together are refused together, and count as one refusal.
+    def leave(self, place: Place, *, outcome: bool | None, error: ModelError | None = None) -> None:
+        """Give the place back.
+
+        ``outcome``: True: answered; False: refused because too many ran; None: neither. ``error``: what came instead
+        of an answer. Requests that were in flight together are refused together, and count as one refusal.
         """
         with self._lock:
-            if outcome is False and entered == self._round:
-                self.most, self._round, self._successes = max(1, self.running // 2), self._round + 1, 0
-            elif outcome and self.most is not None:
-                self._successes += 1
-                if self._successes >= self.most:
-                    self.most, self._successes = self.most + 1, 0
             self.running -= 1
+            if place.is_probe:
+                self._is_probed = False
+            if outcome is False and place.round == self._round:
+                self.most, self._round, self._successes = max(1, (self.running + 1) // 2), self._round + 1, 0
+            elif outcome:
+                self._succeed()
+            if error is not None and is_refusal(error):
+                self._refuse(error, is_new=self.refusal is None or place.is_probe)
+            elif place.is_probe and self.refusal is not None:
+                self._waiting.call_all(None)  # it said nothing: another one is to ask
             self._call_next()
 
-    def _has_room(self) -> bool:
-        return self.most is None or self.running < self.most
+    def _admit(self) -> Place | None:
+        if self.refusal is None:
+            if self.most is not None and self.running >= self.most:
+                return None
+        elif self._is_probed or self._clock() < self._opens_at:
+            return None
+        self._is_probed = self.refusal is not None
+        self.running += 1
+        return Place(self._round, self._is_probed)
+
+    def _rest(self, until: float) -> float | None:
+        """How long to wait before looking again, unless called; None where somebody will call."""
+        if self.refusal is None or not self.refusal.is_retryable:
+            return None
+        wakes = until if self._is_probed else min(until, self._opens_at)
+        return max(0.0, wakes - self._clock())
+
+    def _succeed(self) -> None:
+        self.refusal, self._overloads = None, 0
+        if self.most is not None:
+            self._successes += 1
+            if self._successes >= self.most:
+                self.most, self._successes = self.most + 1, 0
+
+    def _refuse(self, error: ModelError, *, is_new: bool) -> None:
+        """Those that wait look again after an overload, and fail as this one did after everything else."""
+        if is_new:
+            seconds = 0.0
+            if error.is_retryable:
+                self._overloads += 1
+                seconds = self._overloaded_seconds[min(self._overloads, len(self._overloaded_seconds)) - 1]
+            self.refusal, self._opens_at = error, self._clock() + seconds
+        self._waiting.call_all(None if error.is_retryable else error)
 
     def _call_next(self) -> None:
-        while self._waiting and self._has_room():
-            if self._waiting.popleft().call():
-                self.running += 1
+        while self._waiting and self.refusal is None and (place := self._admit()) is not None:
+            if not self._waiting.call_one(place):
+                self.running -= 1
+
+    def _answer(self, waiter: _Waiter) -> Place | None:
+        """What it was called for: a place, to look again, or to fail."""
+        with self._lock:
+            self._waiting.remove(waiter)
+            answer = waiter.answer
+        if isinstance(answer, ModelError):
+            raise copy.copy(answer)
+        return answer
 
     def _give_up(self, waiter: _Waiter) -> None:
         with self._lock:
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
-            elif waiter.was_called:  # and cancelled before it could come
+            self._waiting.remove(waiter)
+            if isinstance(waiter.answer, Place):  # and cancelled before it could come
                 self.running -= 1
                 self._call_next()
+
+
+def is_refusal(error: ModelError) -> bool:
+    """Whether it is true for every request of this key and model: overload, no balance, no right, no plan."""
+    is_overload = isinstance(error, ModelStatusError) and error.code in _OVERLOADED
+    return is_overload or isinstance(error, QuotaExhausted | AuthenticationError)
+
+
+_Answer: TypeAlias = Place | ModelError | None
 
 
 class _Waiter:
@@ -93,26 +211,77 @@ class _Waiter:
 
     def __init__(self) -> None:
         self.called = anyio.Event()
-        self.was_called = False
+        self.lane = _lane.get()
+        self.answer: _Answer = None
+        self.is_called = False
         native: Any = anyio.lowlevel.current_token().native_token
         # asyncio's loop and trio's token each have a word for it.
         self._soon: Callable[[Callable[[], object]], object] = (
             native.call_soon_threadsafe if hasattr(native, "call_soon_threadsafe") else native.run_sync_soon
         )
 
-    def call(self) -> bool:
-        """Tell it that there is a place; False where its loop is gone."""
+    async def wait(self, seconds: float | None) -> None:
+        """Until it is called, or the time is over."""
+        if seconds is None:
+            await self.called.wait()
+            return
+        with anyio.move_on_after(seconds):
+            await self.called.wait()
+
+    def call(self, answer: _Answer) -> bool:
+        """Tell it something; False where its loop is gone."""
+        self.is_called = True
         with suppress(RuntimeError):  # both libraries' word for a loop that has ended
             self._soon(self.called.set)
-            self.was_called = True
-        return self.was_called
+            self.answer = answer
+            return True
+        return False
+
+
+class _Queue:
+    """Who waits: lanes by priority, those of one priority in turns."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[Lane, deque[_Waiter]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lanes.values()))
+
+    def __iter__(self) -> Iterator[_Waiter]:
+        return (waiter for waiters in self._lanes.values() for waiter in waiters)
+
+    def append(self, waiter: _Waiter) -> None:
+        self._lanes.setdefault(waiter.lane, deque()).append(waiter)
+
+    def remove(self, waiter: _Waiter) -> None:
+        """Forget it, where it still waits."""
+        if not waiter.is_called and (found := self._lanes.get(waiter.lane)) is not None:
+            found.remove(waiter)
+            if not found:
+                del self._lanes[waiter.lane]
+
+    def call_one(self, answer: _Answer) -> bool:
+        """Call whose turn it is; False where nobody came."""
+        # The lane that was served goes behind the others: a dict keeps the order of its insertions.
+        turn = max(self._lanes, key=lambda each: each.priority)
+        waiters = self._lanes.pop(turn)
+        waiter = waiters.popleft()
+        if waiters:
+            self._lanes[turn] = waiters
+        return waiter.call(answer)
+
+    def call_all(self, answer: _Answer) -> None:
+        waiters, self._lanes = list(self), {}
+        for waiter in waiters:
+            waiter.call(answer)
 
 
 class LimitedModel:
     """A model whose requests wait for a place."""
 
-    def __init__(self, model: Model, *, limit: Limit) -> None:
+    def __init__(self, model: Model, *, limit: Limit, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self.model, self.limit = model, limit
+        self._patience_seconds = patience_seconds
 
     def __repr__(self) -> str:
         return f"LimitedModel({self.model!r})"
@@ -123,18 +292,23 @@ class LimitedModel:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """See ``Model.stream``."""
-        entered = await self.limit.enter()
+        refusal = self.limit.refusal
+        if refusal is not None and refusal.is_retryable and self._patience_seconds:
+            yield Notice(text=f"{self.name} is overloaded: this request waits with others", source=self.name)
+        place = await self.limit.enter(patience_seconds=self._patience_seconds)
         outcome: bool | None = None
+        failed: ModelError | None = None
         try:
             async with aclosing(self.model.stream(request)) as events:
                 async for event in events:
                     outcome = True if isinstance(event, ModelResponse) else outcome
                     yield event
-        except ModelStatusError as error:
-            outcome = False if error.code in _TOO_MANY else None
+        except ModelError as error:
+            failed = error
+            outcome = False if isinstance(error, ModelStatusError) and error.code in _TOO_MANY else None
             raise
         finally:
-            self.limit.leave(entered, outcome=outcome)
+            self.limit.leave(place, outcome=outcome, error=failed)
 
 
 _shared: dict[str, Limit] = {}

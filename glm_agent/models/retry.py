@@ -17,6 +17,7 @@ import anyio
 from glm_agent.errors import ModelError, ModelStatusError, RateLimited
 from glm_agent.messages import ModelRequest, ModelResponse, Retrying
 from glm_agent.models.account import account_name
+from glm_agent.models.limit import OVERLOADED_SECONDS
 from glm_agent.models.model import Model, ModelEvent
 
 _OVERLOADED = frozenset({"1305", "1312"})
@@ -36,11 +37,8 @@ class RetryPolicy:
     """The bound of a wait."""
     throttled_base_seconds: float = 2.0
     """The same as ``base_seconds`` where the key sent too much at once."""
-    overloaded_seconds: tuple[float, ...] = (30.0, 60.0, 90.0, 120.0)
-    """Waits while the model is overloaded (1305, 1312); the last one repeats. Empty: it is not waited for.
-
-    Source: hermes-agent#93507 and #100065: this worked where 1 to 8 seconds did not.
-    """
+    overloaded_seconds: tuple[float, ...] = OVERLOADED_SECONDS
+    """Waits while the model is overloaded (1305, 1312); the last one repeats. Empty: it is not waited for."""
     longest_wait_seconds: float = 120.0
     """A server that asks for a longer wait than this (``Retry-After``) is not waited for."""
 
