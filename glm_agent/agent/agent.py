@@ -40,6 +40,7 @@ from glm_agent.registry import ToolRegistry, Tools
 from glm_agent.registry.asking import Asker
 from glm_agent.registry.budgeted import BudgetedTools
 from glm_agent.registry.equipped import EquippedTools
+from glm_agent.registry.handles import Handles
 from glm_agent.registry.permitted import PermittedTools
 from glm_agent.turn import Turn
 
@@ -308,7 +309,7 @@ class Agent:
             watchers = (*self._observers, *observers)
             async with self._runtimes.opened() as runtime:
                 with runtime.watched(watchers):
-                    tools = await self._offered(runtime, steps, results)
+                    tools = await self._offered(runtime, steps, results, folder)
                     started = TurnStarted(
                         model=runtime.model.name,
                         instructions=self._instructed(),
@@ -330,7 +331,9 @@ class Agent:
                     )
                     return self._valued(await driver.run(*facts))
 
-    async def _offered(self, runtime: Runtime, steps: Steps, results: KeptResults | None) -> Tools:
+    async def _offered(
+        self, runtime: Runtime, steps: Steps, results: KeptResults | None, folder: Path | None
+    ) -> Tools:
         served = await runtime.servers.tools() if runtime.servers is not None else ()
         tools: Tools = ToolRegistry([*self._tools, *served], expose_errors=self._expose_errors)
         tools = PermittedTools(tools, self._policy)
@@ -339,7 +342,8 @@ class Agent:
         if served:
             tools = await names.searched(tools, model=runtime.model.name, share=self._tool_search)
         tools = NestingTools(tools, steps=steps, approve=self._approve)
-        return EquippedTools(tools, asker=self._ask, results=results)
+        handles = Handles(folder) if folder is not None else None
+        return EquippedTools(tools, asker=self._ask, results=results, handles=handles)
 
     def _message(self, prompt: str | None, attachments: Sequence[Attachment], *, goes_on: bool) -> UserMessage | None:
         said = given.prompt(prompt, has_more=bool(attachments))

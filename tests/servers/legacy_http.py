@@ -5,7 +5,7 @@ Without the SDK, whose server would speak the newer protocol, which has no sessi
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -27,6 +27,10 @@ class LegacyServer(ThreadingHTTPServer):
         self.is_locked = False
         self.drops = 0
         """Calls whose connection is cut without an answer."""
+        self.capabilities: dict[str, Any] = {"tools": {}}
+        self.tools: list[dict[str, Any]] = [TOOL, {"name": "odd", "inputSchema": {}}]
+        self.answers: dict[str, Callable[[Any], Any]] = {}
+        """What answers the parameters of other methods; what is raised as ``ValueError`` is refused."""
 
     @property
     def url(self) -> str:
@@ -57,7 +61,8 @@ class _Handler(BaseHTTPRequestHandler):
             session = f"s{len(self.server.headers)}"
             self.server.sessions.add(session)
             info = {"name": "legacy", "version": "1"}
-            result = {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": info}
+            capabilities = self.server.capabilities
+            result = {"protocolVersion": "2025-11-25", "capabilities": capabilities, "serverInfo": info}
             self._result(request, result, session)
         elif session is None:
             self._reply(400, b"Bad Request: no session", "text/plain")
@@ -66,7 +71,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif "id" not in request:
             self._reply(202, b"")
         elif method == "tools/list":
-            self._result(request, {"tools": [TOOL, {"name": "odd", "inputSchema": {}}]})
+            self._result(request, {"tools": self.server.tools})
+        elif method in self.server.answers:
+            self._answer(request, self.server.answers[method])
         else:
             self._call(request)
 
@@ -82,6 +89,18 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             text = json.dumps(request["params"].get("arguments"))
             self._result(request, {"content": [{"type": "text", "text": text}]})
+
+    def _answer(self, request: Any, answer: Callable[[Any], Any]) -> None:
+        if self.server.drops:
+            self.server.drops -= 1
+            self.close_connection = True
+            self.connection.close()
+            return
+        try:
+            self._result(request, answer(request["params"]))
+        except ValueError as error:
+            refused = {"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32602, "message": str(error)}}
+            self._reply(200, json.dumps(refused).encode())
 
     def _result(self, request: Any, result: Any, session: str = "") -> None:
         body = json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}).encode()
