@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from glm_agent import Agent, Endings, HostedMCP, tool
 from glm_agent.journal import Journal
 from glm_agent.messages import Message, ModelRequest, ModelResponse, ToolCall, ToolResult, UserMessage
+from glm_agent.models.catalog import lookup
 from glm_agent.models.model import ModelEvent
 from glm_agent.models.record import MOST_TOKENS, asked_again, body_hash, sent
 from glm_agent.simulate import ScriptedModel
@@ -73,7 +74,8 @@ def remade(journal: Journal, session: str = "s") -> list[str]:
             (asked,) = pending(turn)
             assert isinstance(asked, ModelRequest)
             request = asked_again(asked, fact.sent.edit)
-            parts = encode_parts(request, model=fact.sent.model, dialect=DIALECTS[fact.sent.dialect])
+            capabilities, dialect = lookup(fact.sent.model).capabilities, DIALECTS[fact.sent.dialect]
+            parts = encode_parts(request, model=fact.sent.model, capabilities=capabilities, dialect=dialect)
             found.append(body_hash(parts))
         turn = receive(turn, fact)
     return found

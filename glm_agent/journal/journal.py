@@ -7,7 +7,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -19,9 +19,12 @@ from glm_agent.journal import log, records
 from glm_agent.journal.database import Database, default_path, make_folder
 from glm_agent.journal.lock import SessionLock
 from glm_agent.journal.records import StoredRecord
+from glm_agent.journal.replay import Replay, replay
 from glm_agent.journal.session import Session
 from glm_agent.journal.summary import Origin, SessionSummary
 from glm_agent.messages import Fact, TurnStarted
+from glm_agent.models.catalog import ModelInfo
+from glm_agent.registry import Tools
 
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,80}")
 _DAY_SECONDS: Final = 86_400.0
@@ -114,6 +117,17 @@ class Journal:
         new = _checked(new_id or new_session_id())
         self._add(new, said[:facts], replace(source.origin, created=time.time()))
         return new
+
+    async def replay(
+        self,
+        session_id: str,
+        *,
+        tools: Tools | None = None,
+        bodies: Mapping[str, bytes] | None = None,
+        catalog: Mapping[str, ModelInfo] | None = None,
+    ) -> Replay:
+        """Run a session once more, offline, and compare every request with what was sent; see ``journal.replay``."""
+        return await replay(self.facts(session_id), tools=tools, bodies=bodies, catalog=catalog)
 
     def delete(self, session_id: str) -> None:
         """Delete a session; ``JournalError`` where there is none, or where it is open somewhere."""

@@ -19,6 +19,7 @@ from glm_agent.messages import (
     ToolCallReady,
     TurnStopped,
 )
+from glm_agent.models.catalog import lookup
 from glm_agent.models.model import ModelEvent
 from glm_agent.models.record import sent
 from glm_agent.simulate.tokens import pieces
@@ -84,11 +85,12 @@ def _recorded(response: ModelResponse, request: ModelRequest, *, model: str) -> 
     """The response, saying what Zhipu's own server would have been asked, where it is to say that."""
     if request.asked is None:
         return response
+    model = request.model or model
     try:
-        parts = encode_parts(request, model=request.model or model)
+        parts = encode_parts(request, model=model, capabilities=lookup(model).capabilities)
     except ConfigurationError:  # what no server would be sent
         return response
-    return replace(response, sent=sent(request, parts, model=request.model or model, dialect="zai"))
+    return replace(response, sent=sent(request, parts, model=model, dialect="zai"))
 
 
 def _events(answer: Answer, *, model: str) -> Iterator[ModelEvent | BaseException]:
