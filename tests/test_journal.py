@@ -132,6 +132,18 @@ async def test_an_intent_that_is_on_record_is_returned_instead_of_the_new_one(jo
     assert journal.facts("s1") == FACTS[:1]
 
 
+async def test_facts_and_intents_that_come_at_once_are_all_kept(journal: Journal) -> None:
+    with journal.open("s1") as session:
+        await kept(session, FACTS[0])
+        async with anyio.create_task_group() as tasks:
+            for number in range(100):
+                tasks.start_soon(kept, session, intent(f"k{number}"))
+                for _ in range(10):  # one of them comes while the intent's thread is about to write
+                    await kept(session, ToolResult(call_id=f"{number}"))
+                    await anyio.lowlevel.checkpoint()
+    assert len(journal.records("s1")) == 1_101
+
+
 async def test_sessions_do_not_see_the_intents_of_others(journal: Journal) -> None:
     with journal.open("s1") as one, journal.open("s2") as two:
         await kept(one, intent("k", "one"))

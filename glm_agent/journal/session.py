@@ -94,7 +94,7 @@ class Session:
     async def _keep(self, record: Record) -> Record:
         """``keep``, in a worker thread where it may take long enough to hold up the event loop."""
         # A fact is committed in microseconds; an intent waits for the disk, and so does who comes meanwhile.
-        if not isinstance(record, Intent) and not self._database.is_busy:
+        if not isinstance(record, Intent) and not self._is_keeping and not self._database.is_busy:
             return self.keep(record)
         self._threads = self._threads or anyio.CapacityLimiter(1)
         # Shielded: an answer that is there is kept, also when the run is cancelled at this moment.
@@ -109,3 +109,8 @@ class _Slot:
 
     async def run(self, answer: Callable[[], Awaitable[Record]]) -> Record:
         return await self._keep(await answer())
+    @property
+    def _is_keeping(self) -> bool:
+        """Whether a worker thread keeps a record, whose number is drawn before the database is busy."""
+        return self._threads is not None and self._threads.borrowed_tokens > 0
+
