@@ -1,6 +1,7 @@
 """Many tools behind a search: what is found, what is called, and what stands in the prompt."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -153,3 +154,27 @@ async def test_an_agent_finds_a_tool_and_calls_it() -> None:
     prompt = 'call call_tool {"name": "calc__add", "arguments": {"a": 20, "b": 3}}'
     result = await agent.run(prompt)
     assert any(isinstance(message, ToolResult) and message.content == "23" for message in result.messages)
+
+
+@pytest.mark.anyio
+async def test_what_is_found_is_appended_and_what_was_sent_stays_as_it_was() -> None:
+    from mcp.server import MCPServer
+
+    from glm_agent.simulate.server import SimulatorServer
+
+    server = MCPServer("calc")
+    for number in range(30):
+        server.add_tool(lambda a, b: a + b, name=f"add_{number}", description=f"Add numbers the {number}th way")
+
+    async with SimulatorServer("directive") as provider:
+        client: Any = {"base_url": provider.base_url, "api_key": provider.api_key}
+        agent = Agent("glm-5.3-flash", mcp_servers=[server], tool_search=0, **client)
+        search, call = f'call {SEARCH} {{"query": "add the 7th way"}}', f'call {CALL} {{"name": "calc__add_7"}}'
+        first = await agent.run(f"{search}\nthen {call}")
+        await agent.run(f"{search}\nthen {search}", messages=first.messages)
+        bodies = provider.requests
+    assert len(bodies) == 6
+    assert "calc__add_7" in json.dumps(bodies[1]["messages"])
+    for before, after in pairwise(bodies):
+        assert json.dumps(after["tools"]) == json.dumps(before["tools"])
+        assert json.dumps(after["messages"][: len(before["messages"])]) == json.dumps(before["messages"])
