@@ -102,6 +102,11 @@ class Session:
             record = await anyio.to_thread.run_sync(self.keep, record, limiter=self._threads)
         return record  # noqa: RET504 (for type checkers, a cancel scope may swallow what its block raises)
 
+    @property
+    def _is_keeping(self) -> bool:
+        """Whether a worker thread keeps a record, whose number is drawn before the database is busy."""
+        return self._threads is not None and self._threads.borrowed_tokens > 0
+
 
 class _Slot:
     def __init__(self, keep: Callable[[Record], Awaitable[Record]]) -> None:
@@ -109,8 +114,3 @@ class _Slot:
 
     async def run(self, answer: Callable[[], Awaitable[Record]]) -> Record:
         return await self._keep(await answer())
-    @property
-    def _is_keeping(self) -> bool:
-        """Whether a worker thread keeps a record, whose number is drawn before the database is busy."""
-        return self._threads is not None and self._threads.borrowed_tokens > 0
-
