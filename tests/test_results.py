@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +215,8 @@ def test_content_of_mcp_is_taken_as_what_it_is():
     assert [part.kind for part in result.attachments] == ["image", "audio"]
     failed = to_result(CallToolResult(content=[text], is_error=True), CALL, max_tokens=1_000)
     assert (failed.content, failed.is_error) == ("hello", True)
+
+
+def test_a_stored_run_needs_no_parser_of_docstrings() -> None:
+    code = "import sys; from glm_agent.registry.results import KeptResults; KeptResults(); sys.exit('griffe' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -24,8 +24,11 @@ _ROW = 1_000
 _PAGE_BYTES = 60_000
 """Well under what one result may hold, so that a page is never cut itself."""
 
-Line: TypeAlias = Annotated[int, Field(ge=1)]
-Count: TypeAlias = Annotated[int, Field(ge=1, le=2_000)]
+# Described here, not in the docstring: this tool is in every stored run, and to parse sections takes 60 ms to import.
+Id: TypeAlias = Annotated[str, Field(description="The id named where the result was cut.")]
+Line: TypeAlias = Annotated[int, Field(ge=1, description="First line to show, from 1.")]
+Count: TypeAlias = Annotated[int, Field(ge=1, le=2_000, description="How many lines to show at most.")]
+Wanted: TypeAlias = Annotated[str, Field(description="Only lines that hold this text, capital letters or not.")]
 
 
 class KeptResults:
@@ -45,15 +48,8 @@ class KeptResults:
         path.write_bytes(text.encode(errors="replace") if isinstance(text, str) else text)
         return f"the whole is kept: {self.tool.spec.name}(id={name!r}, from_line=…, contains=…)"
 
-    def read_result(self, id: str, from_line: Line = 1, lines: Count = 200, contains: str = "") -> str:
-        """Read on in a tool result that was too long to be shown as a whole.
-
-        Args:
-            id: The id named where the result was cut.
-            from_line: First line to show, from 1.
-            lines: How many lines to show at most.
-            contains: Only lines that hold this text, capital letters or not.
-        """
+    def read_result(self, id: Id, from_line: Line = 1, lines: Count = 200, contains: Wanted = "") -> str:
+        """Read on in a tool result that was too long to be shown as a whole."""
         if not _ID.fullmatch(id) or not (path := self._path(id)).is_file():
             raise ToolError(f"no result {id!r} is kept: call the tool again")
         with path.open(encoding="utf-8", errors="replace") as file:
