@@ -1,4 +1,6 @@
-"""What all tests share: the event loops they run on, and how hypothesis searches."""
+"""What all tests share: the event loops they run on, how hypothesis searches, and a cache of their own."""
+
+from itertools import count
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,3 +14,12 @@ settings.load_profile("glm_agent")
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """asyncio; a core test parametrises it over ``["asyncio", "trio"]``."""
     return request.param
+
+
+_number = count()
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test meets what another one, or the user, has cached; the folder is made by whoever writes to it."""
+    monkeypatch.setenv("GLM_AGENT_CACHE_DIR", str(tmp_path_factory.getbasetemp() / f"cache-{next(_number)}"))

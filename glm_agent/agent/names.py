@@ -38,6 +38,7 @@ def servers_maker(servers: Iterable[Any], *, ask: Asker | None = None) -> Callab
     given = listed(servers, argument="mcp_servers")
     if not given:
         return lambda: None
+    from glm_agent.mcp import remembered
     from glm_agent.mcp.callbacks import Callbacks
     from glm_agent.mcp.elicitation import decline
     from glm_agent.mcp.servers import MCPServers
@@ -45,7 +46,7 @@ def servers_maker(servers: Iterable[Any], *, ask: Asker | None = None) -> Callab
 
     configs, warnings = read_servers(given)
     callbacks = Callbacks(elicit=ask or decline)
-    return lambda: MCPServers(configs, warnings=warnings, callbacks=callbacks)
+    return lambda: MCPServers(configs, warnings=warnings, callbacks=callbacks, memory=remembered.of_user())
 
 
 async def searched(tools: Tools, *, model: str, share: float) -> Tools:

@@ -55,6 +55,8 @@ class ServerProcess:
     """Set when its standard error has ended."""
     is_stopping: bool = False
     """Whether we are ending it."""
+    has_spoken: bool = False
+    """Whether it has written anything to its standard output."""
     has_left: bool = False
     """Whether it ended, or ended its output, before we asked it to."""
 
@@ -67,7 +69,9 @@ class ServerProcess:
         """The next piece of its standard output; empty at the end."""
         assert self.process.stdout is not None
         with suppress(anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError, OSError):
-            return await self.process.stdout.receive(_CHUNK)
+            chunk = await self.process.stdout.receive(_CHUNK)
+            self.has_spoken = True
+            return chunk
         self.has_left = self.has_left or not self.is_stopping
         return b""
 
@@ -119,7 +123,9 @@ async def run_server(config: ServerConfig) -> AsyncGenerator[ServerProcess]:
                     server.has_left = server.has_left or process.returncode is not None
                     server.is_stopping = True
                     tasks.start_soon(_drain, server)
-                    await _stop(process)
+                    # Only a server that talks through its pipes leaves when they end; one that is still starting has
+                    # nothing to put in order.
+                    await _stop(process, ends_with_input=server.has_spoken and config.transport == "stdio")
                     with anyio.move_on_after(_LAST_WORDS_SECONDS):
                         await server.is_silent.wait()
                 tasks.cancel_scope.cancel()
@@ -168,12 +174,12 @@ async def _drain(server: ServerProcess) -> None:
         pass
 
 
-async def _stop(process: Process) -> None:
+async def _stop(process: Process, *, ends_with_input: bool) -> None:
     """End the input, wait, ask by signal, wait, kill; then whatever the server started and left behind."""
     assert process.stdin is not None
     with suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
         await process.stdin.aclose()
-    if not await _exited(process, GRACE_SECONDS):
+    if not ends_with_input or not await _exited(process, GRACE_SECONDS):
         _signal(process, signal.SIGTERM)
         await _exited(process, GRACE_SECONDS)
     _signal(process, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)

@@ -24,6 +24,9 @@ from platformdirs import user_cache_path
 from glm_agent.mcp.config import ServerConfig
 from glm_agent.mcp.definition import Definition, Listed, from_json, to_json
 
+CACHE_DIR = "GLM_AGENT_CACHE_DIR"
+"""The variable that names the folder; set to nothing, nothing is remembered."""
+
 DEFAULT_TTL_SECONDS = 3600.0
 """Of a list of which the server does not say for how long it holds: servers before protocol 2026-07-28 cannot."""
 MAX_TTL_SECONDS = 86_400.0
@@ -82,7 +85,7 @@ class Memory:
             "version": _VERSION,
             "isLegacy": is_legacy,
             "eraUntil": now + ERA_SECONDS,
-            "toolsUntil": now + ttl,
+            "toolsUntil": now + ttl if ttl > 0 else 0,
             "tools": [to_json(tool) for tool in tools] if ttl > 0 else [],
         }
         data = json.dumps(record, ensure_ascii=True).encode()
@@ -112,6 +115,14 @@ class Memory:
             raise
         for old in sorted(self.folder.glob("*.json"), key=lambda file: -file.stat().st_mtime)[MAX_RECORDS:]:
             old.unlink(missing_ok=True)
+
+
+def of_user() -> Memory | None:
+    """The user's memory, in the folder that ``GLM_AGENT_CACHE_DIR`` names or in the user's cache; None where it is empty."""
+    named = os.environ.get(CACHE_DIR)
+    if named is None:
+        return Memory()
+    return Memory(Path(named) / "mcp") if named else None
 
 
 def key(config: ServerConfig) -> str:
