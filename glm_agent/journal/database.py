@@ -48,6 +48,19 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE UNIQUE INDEX intents ON records (session, key) WHERE key IS NOT NULL",
         f"PRAGMA application_id = {_APPLICATION_ID}",
     ),
+    (
+        "ALTER TABLE sessions ADD COLUMN setup TEXT NOT NULL DEFAULT ''",
+        # The place is that of the request among the session's facts, from 0.
+        """CREATE TABLE inbox (
+            session INTEGER NOT NULL,
+            place INTEGER NOT NULL,
+            call_id TEXT NOT NULL,
+            at REAL NOT NULL,
+            data TEXT NOT NULL,
+            PRIMARY KEY (session, place)
+        ) WITHOUT ROWID""",
+        "UPDATE sessions SET summarised = 0",  # summaries say more now
+    ),
 )
 """Entry *n* turns schema version *n* into *n + 1*. Append only: files of every version are out there."""
 

@@ -9,24 +9,28 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
 from glm_agent.driver import Record
 from glm_agent.errors import ConfigurationError, JournalError
-from glm_agent.journal import log, records
+from glm_agent.journal import inbox, log, records, spilled
 from glm_agent.journal.database import Database, default_path, make_folder
-from glm_agent.journal.lock import SessionLock
+from glm_agent.journal.lock import SessionLock, sweep
 from glm_agent.journal.records import StoredRecord
 from glm_agent.journal.replay import Replay, replay
+from glm_agent.journal.search import Hit, hits
 from glm_agent.journal.session import Session
-from glm_agent.journal.summary import Origin, SessionSummary
-from glm_agent.messages import Fact, TurnStarted
+from glm_agent.journal.summary import Origin, SessionSummary, Setup
+from glm_agent.messages import Decision, Fact, JsonObject, TurnStarted
 from glm_agent.models.catalog import ModelInfo
 from glm_agent.registry import Tools
+from glm_agent.turn import Waiting
 
-_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,80}")
+_ID: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,80}")
+"""An id is also the name of a file and of a folder, which ``..`` must not be."""
 _DAY_SECONDS: Final = 86_400.0
 
 
@@ -46,6 +50,14 @@ class Journal:
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = Path(path).expanduser().absolute() if path is not None else default_path()
         self._database = Database(self.path)
+        self._described: dict[str, tuple[str, JsonObject | None]] = {}
+
+    def describe(self, session_id: str, *, task: str = "", options: JsonObject | None = None) -> None:
+        """Say how a session is run, before it is opened: that is kept with the next record of the session.
+
+        ``task`` is the task file it begins with, ``options`` what a front door needs to go on in the same way.
+        """
+        self._described[_checked(session_id)] = (task, options)
 
     def open(self, session_id: str, *, task: str = "") -> Session:
         """Open a session for writing; it is made with its first record where it is new.
@@ -56,7 +68,15 @@ class Journal:
         lock = self._locked(session_id)
         try:
             facts = records.facts_of(log.stored(self._database, session_id))
-            return Session(session_id, facts=facts, task=task, database=self._database, lock=lock)
+            described, options = self._described.pop(session_id, ("", None))
+            return Session(
+                session_id,
+                facts=facts,
+                task=task or described,
+                options=options,
+                database=self._database,
+                lock=lock,
+            )
         except BaseException:
             lock.release()
             raise
@@ -80,6 +100,41 @@ class Journal:
             raise self._unknown(session_id)
         return found
 
+    def setup(self, session_id: str) -> Setup:
+        """How a session is run; an empty one where nobody said it, and of a session that is not there."""
+        return log.setup(self._database, _checked(session_id))
+
+    def waiting(self, session_id: str) -> list[Waiting]:
+        """The calls of a session that wait for a person, without those that were decided and not taken up yet."""
+        decided = {place for place, _ in log.left(self._database, session_id)}
+        calls = inbox.waiting(self.facts(session_id)).values()
+        return [call.request for call in calls if call.place not in decided]
+
+    def decide(self, session_id: str, decision: Decision) -> None:
+        """Leave a decision on a call that waits, for the process that has the session open, or the next one.
+
+        The first decision on a call holds. Raises ``ConfigurationError`` where the call does not wait for one of this
+        kind, or has one, and ``JournalError`` where there is no such session.
+        """
+        while True:
+            seen = self.records(session_id)
+            place = inbox.place_of(decision, inbox.waiting(records.facts_of(seen)), session=session_id)
+            is_left = log.leave(self._database, session_id, decision, place=place, records_seen=len(seen))
+            if is_left:
+                return
+            if is_left is False:
+                raise ConfigurationError(
+                    f"call '{decision.call_id}' of session '{session_id}' was decided already, and the session has not "
+                    f"gone on since: glm-agent run --resume {session_id}"
+                )
+
+    def search(self, text: str) -> Iterator[Hit]:
+        """Where a text stands in what was said and done, in the session that was written last first."""
+        if not text.strip():
+            raise ConfigurationError("there is nothing to search for: give a text")
+        ids = [summary.id for summary in self.sessions()]
+        return chain.from_iterable(hits(text, log.texts(self._database, id), session=id) for id in ids)
+
     def facts(self, session_id: str) -> tuple[Fact, ...]:
         """The facts of a session in order, also while another process writes it."""
         self.summary(session_id)
@@ -91,9 +146,14 @@ class Journal:
         return tuple(log.stored(self._database, session_id))
 
     def export(self, session_id: str) -> Iterator[str]:
-        """The session as lines of JSON, without line ends: a header with a version, then its records."""
-        header = _header(self.summary(session_id))
-        return records.to_lines(header, log.stored(self._database, session_id))
+        """The session as lines of JSON, without line ends: a header, its records, its results kept beside it."""
+        header = {**_header(self.summary(session_id)), "setup": asdict(self.setup(session_id))}
+        stored = log.stored(self._database, session_id)
+        return chain(records.to_lines(header, stored), spilled.to_lines(self.results_of(session_id)))
+
+    def missing_results(self, session_id: str) -> list[str]:
+        """Ids of long results that the model was told of and that are no longer kept."""
+        return spilled.missing(self.facts(session_id), self.results_of(session_id))
 
     def import_(self, lines: Iterable[str], *, session_id: str | None = None) -> str:
         """Add an exported session, under another id where one is given, and return its id.
@@ -101,9 +161,11 @@ class Journal:
         All or nothing. Raises ``JournalError`` that names the line that cannot be read, or where the
         id is taken.
         """
+        lines, results = spilled.taken_from(lines)
         header, stored = records.from_lines(lines)
         new = _checked(session_id or str(header.get("id", "")))
-        self._add(new, stored, _origin(header))
+        self._add(new, stored, _origin(header), setup=_header_setup(header))
+        spilled.write(results, self.results_of(new))
         return new
 
     def fork(self, session_id: str, *, new_id: str | None = None, facts: int | None = None) -> str:
@@ -115,7 +177,9 @@ class Journal:
         stored = log.stored(self._database, session_id)
         said = [line for line in stored if records.is_fact(line.record)]
         new = _checked(new_id or new_session_id())
-        self._add(new, said[:facts], replace(source.origin, created=time.time()))
+        self._add(new, said[:facts], replace(source.origin, created=time.time()), setup=self.setup(session_id))
+        if (results := self.results_of(session_id)).is_dir():
+            shutil.copytree(results, self.results_of(new), dirs_exist_ok=True)
         return new
 
     async def replay(
@@ -136,15 +200,24 @@ class Journal:
         try:
             log.delete(self._database, session_id)
             shutil.rmtree(self.results_of(session_id), ignore_errors=True)
+            # Where options were kept before they stood in the journal.
+            (self.path.parent / "runs" / f"{session_id}.json").unlink(missing_ok=True)
         except BaseException:
             lock.release()
             raise
-        lock.release(is_last=True)
+        lock.release()
 
-    def prune(self, *, older_than_days: float) -> list[str]:
-        """Delete the sessions not written for so long, but none that is open; returns their ids."""
+    def prune(self, *, older_than_days: float, keep: int = 0, is_dry: bool = False) -> list[str]:
+        """Delete the sessions not written for so long, but none that is open; returns their ids.
+
+        The ``keep`` that were written last stay, however old. ``is_dry`` only says which would go.
+        """
         limit = time.time() - older_than_days * _DAY_SECONDS
-        return [old.id for old in self.sessions() if old.updated < limit and self._try_delete(old.id)]
+        old = [each.id for each in self.sessions()[keep:] if each.updated < limit]
+        if is_dry:
+            return [id for id in old if not self._is_held(id)]
+        sweep(self.path.parent / "locks")
+        return [id for id in old if self._try_delete(id)]
 
     def close(self) -> None:
         """Close the file. The next use opens it again."""
@@ -157,6 +230,13 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _is_held(self, session_id: str) -> bool:
+        try:
+            self._locked(session_id).release()
+        except JournalError:
+            return True
+        return False
 
     def _try_delete(self, session_id: str) -> bool:
         try:
@@ -179,14 +259,14 @@ class Journal:
         lock.acquire(session_id)
         return lock
 
-    def _add(self, session_id: str, stored: list[StoredRecord], origin: Origin) -> None:
+    def _add(self, session_id: str, stored: list[StoredRecord], origin: Origin, *, setup: Setup | None = None) -> None:
         """Write a whole session at once, under its lock."""
         lock = self._locked(session_id)
         try:
             if log.find(self._database, session_id):
                 raise JournalError(f"session '{session_id}' exists already: give the new one another id")
             own = [replace(line, record=_renamed(line.record, session_id)) for line in stored]
-            log.add(self._database, session_id, stored=own, origin=origin)
+            log.add(self._database, session_id, stored=own, origin=origin, setup=setup)
         finally:
             lock.release()
 
@@ -214,6 +294,17 @@ def _renamed(record: Record, session_id: str) -> Record:
 def _header(summary: SessionSummary) -> dict[str, Any]:
     """What an export says beside the records, which hold the rest."""
     return {"id": summary.id, "origin": asdict(summary.origin)}
+
+
+def _header_setup(header: dict[str, Any]) -> Setup:
+    """How an exported session was run, as far as its header says it."""
+    found = header.get("setup")
+    said = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    options, versions = said.get("options"), said.get("versions")
+    return Setup(
+        options=cast("JsonObject", options) if isinstance(options, dict) else {},
+        versions=tuple(map(str, versions)) if isinstance(versions, list) else (),  # pyright: ignore[reportUnknownArgumentType]
+    )
 
 
 def _origin(header: dict[str, Any]) -> Origin:

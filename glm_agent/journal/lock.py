@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from filelock import FileLock, Timeout
 
 from glm_agent.errors import JournalError
+
+_ATTEMPTS: Final = 3
+"""A holder removes its file when it leaves: who had opened that one before fails once, and finds a new file."""
 
 
 class SessionLock:
@@ -24,26 +29,43 @@ class SessionLock:
     def acquire(self, session: str) -> None:
         """Take the lock; ``JournalError`` with the holder's name where another has it."""
         try:
-            self._lock.acquire()
-        except Timeout as error:
-            raise JournalError(
-                f"session '{session}' is open in another place ({self._holder()}): "
-                "wait until that one ends, or use another session"
-            ) from error
+            if not self._try():
+                raise JournalError(
+                    f"session '{session}' is open in another place ({self._holder()}): "
+                    "wait until that one ends, or use another session"
+                )
         except OSError as error:
             raise JournalError(f"the lock '{self._path}' cannot be taken: {error.strerror or error}") from error
 
-    def release(self, *, is_last: bool = False) -> None:
-        """Give the lock back; ``is_last`` also removes its file, for a session that is gone."""
-        if is_last:
-            self._path.unlink(missing_ok=True)
+    def release(self) -> None:
+        """Give the lock back, and remove its file."""
+        if self._lock.is_locked:
+            with suppress(OSError):  # Windows removes no file that is open
+                self._path.unlink(missing_ok=True)
         self._lock.release()
+
+    def _try(self) -> bool:
+        """Whether the lock is ours now."""
+        for _ in range(_ATTEMPTS):
+            with suppress(Timeout):
+                self._lock.acquire()
+                return True
+        return False
 
     def _holder(self) -> str:
         try:
             return self._path.read_text(errors="replace").strip() or "holder unknown"
         except OSError:
             return "holder unknown"
+
+
+def sweep(folder: Path) -> None:
+    """Remove the files of locks that nobody holds: of processes that were killed."""
+    for path in folder.glob("*.lock"):
+        lock = SessionLock(path)
+        with suppress(JournalError):
+            lock.acquire(path.stem)
+            lock.release()
 
 
 def _sign(descriptor: int) -> None:

@@ -11,14 +11,15 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from glm_agent.driver import Intent, NestedCall, Record
-from glm_agent.journal import records
+from glm_agent.journal import inbox, records, search
 from glm_agent.journal.database import Database
+from glm_agent.journal.inbox import Left
 from glm_agent.journal.records import StoredRecord
-from glm_agent.journal.summary import Origin, SessionSummary, summarise
-from glm_agent.messages import Fact
+from glm_agent.journal.summary import Origin, SessionSummary, Setup, summarise
+from glm_agent.messages import Decision, Fact, JsonObject
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -32,7 +33,7 @@ _INSERT_SESSION: Final = """INSERT INTO sessions (id, origin, summary, summarise
 _INSERT_RECORD: Final = """INSERT INTO records (number, session, at, kind, key, data) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (session, key) WHERE key IS NOT NULL DO NOTHING"""
 
-_SELECT_SESSIONS: Final = f"""SELECT id, origin, summary, summarised,
+_SELECT_SESSIONS: Final = f"""SELECT id, origin, setup, summary, summarised,
     (SELECT max(number) FROM records WHERE number BETWEEN s.number * {_PLACES} AND (s.number + 1) * {_PLACES} - 1)
     FROM sessions AS s"""
 
@@ -40,15 +41,23 @@ _SELECT_RECORDS: Final = """SELECT at, kind, data FROM records WHERE number BETW
 
 _SELECT_KEY: Final = """SELECT data FROM records WHERE session = ? AND key = ?"""
 
+_SELECT_LEFT: Final = """SELECT place, data FROM inbox WHERE session = (SELECT number FROM sessions WHERE id = ?)
+    ORDER BY place"""
+
+_INSERT_LEFT: Final = """INSERT INTO inbox (session, place, call_id, at, data) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (session, place) DO NOTHING"""
+
 _NESTED: Final = "nested:"
 
 
 class SessionLog:
     """The log of one session, for the one process that may write it."""
 
-    def __init__(self, database: Database, id: str, *, task: str = "") -> None:
+    def __init__(self, database: Database, id: str, *, task: str = "", options: JsonObject | None = None) -> None:
         self._database = database
         self._id = id
+        self._options = options
+        self._setup = Setup()
         self._origin = Origin(created=time.time(), folder=_working_folder(), task=task, version=_own_version())
         self._session = 0
         self._last = 0
@@ -67,6 +76,25 @@ class SessionLog:
             return False
         self._last, self._at = self._last + 1, at
         return True
+
+    def decide(self, decision: Decision, *, place: int) -> Decision:
+        """Keep a decision on the call that waits at ``place``: the first one, which may have come from elsewhere."""
+        if not self._session:
+            self._begin()
+        with self._database.transaction() as connection:
+            sql = "SELECT data FROM inbox WHERE session = ? AND place = ?"
+            for (text,) in connection.execute(sql, (self._session, place)).fetchall():
+                decision = inbox.from_text(text)
+            record, text = records.encode(decision)
+            at = time.time()
+            connection.execute(_INSERT_RECORD, _row(self._session, self._last + 1, record, text, at=at))
+            connection.execute("DELETE FROM inbox WHERE session = ? AND place <= ?", (self._session, place))
+        self._last, self._at = self._last + 1, at
+        return cast("Decision", record)
+
+    def left(self) -> list[Left]:
+        """Decisions of other processes that nobody took yet."""
+        return left(self._database, self._id)
 
     def intent(self, same: Intent) -> Intent:
         """The intent with the key of this one that is on record."""
@@ -87,21 +115,29 @@ class SessionLog:
     def end(self, facts: Sequence[Fact]) -> None:
         """Keep the summary of a session that now consists of these facts."""
         if self._at:
-            found = summarise(self._id, origin=self._origin, facts=facts, updated=self._at)
+            found = summarise(self._id, origin=self._origin, facts=facts, updated=self._at, setup=self._setup)
             values = (_summaries().dump_json(found).decode(), self._last, self._session)
             self._database.execute("UPDATE sessions SET summary = ?, summarised = ? WHERE number = ?", values)
 
     def _begin(self) -> None:
         with self._database.transaction() as connection:
             self._session, self._last = _begin(connection, self._id, self._origin)
-            ((origin,),) = connection.execute("SELECT origin FROM sessions WHERE number = ?", (self._session,))
+            sql = "SELECT origin, setup FROM sessions WHERE number = ?"
+            ((origin, setup),) = connection.execute(sql, (self._session,))
+            self._setup = _written(_setup(setup), options=self._options)
+            if (text := _setups().dump_json(self._setup).decode()) != setup:
+                connection.execute("UPDATE sessions SET setup = ? WHERE number = ?", (text, self._session))
         self._origin = _origins().validate_json(origin)
 
 
-def add(database: Database, id: str, *, stored: Sequence[StoredRecord], origin: Origin) -> None:
+def add(
+    database: Database, id: str, *, stored: Sequence[StoredRecord], origin: Origin, setup: Setup | None = None
+) -> None:
     """A whole session at once: all of it or nothing."""
     with database.transaction() as connection:
         session, last = _begin(connection, id, origin)
+        text = _setups().dump_json(setup or Setup()).decode()
+        connection.execute("UPDATE sessions SET setup = ? WHERE number = ?", (text, session))
         for number, line in enumerate(stored, start=last + 1):
             record, text = records.encode(line.record)
             connection.execute(_INSERT_RECORD, _row(session, number, record, text, at=line.at))
@@ -112,6 +148,7 @@ def delete(database: Database, id: str) -> None:
     with database.transaction() as connection:
         for (session,) in connection.execute("SELECT number FROM sessions WHERE id = ?", (id,)).fetchall():
             connection.execute("DELETE FROM records WHERE number BETWEEN ? AND ?", _numbers(session))
+            connection.execute("DELETE FROM inbox WHERE session = ?", (session,))
             connection.execute("DELETE FROM sessions WHERE number = ?", (session,))
 
 
@@ -124,6 +161,40 @@ def summaries(database: Database) -> list[SessionSummary]:
 def has(database: Database, id: str) -> bool:
     """Whether there is a session with this id."""
     return bool(database.read("SELECT 1 FROM sessions WHERE id = ?", (id,)))
+
+
+def setup(database: Database, id: str) -> Setup:
+    """How a session is run; an empty one where nobody said it."""
+    rows = database.read("SELECT setup FROM sessions WHERE id = ?", (id,))
+    return _setup(rows[0][0]) if rows else Setup()
+
+
+def left(database: Database, id: str) -> list[Left]:
+    """The decisions in a session's inbox."""
+    return [(place, inbox.from_text(text)) for place, text in database.read(_SELECT_LEFT, (id,))]
+
+
+def leave(database: Database, id: str, decision: Decision, *, place: int, records_seen: int) -> bool | None:
+    """Put a decision into a session's inbox; False where one is there already.
+
+    None where the session has other records by now than the ``records_seen`` that the decision was made on.
+    """
+    with database.transaction() as connection:
+        for (session,) in connection.execute("SELECT number FROM sessions WHERE id = ?", (id,)).fetchall():
+            sql = "SELECT count(*) FROM records WHERE number BETWEEN ? AND ?"
+            if connection.execute(sql, _numbers(session)).fetchone() != (records_seen,):
+                return None
+            row = (session, place, decision.call_id, time.time(), inbox.to_text(decision))
+            return connection.execute(_INSERT_LEFT, row).rowcount > 0
+    return None
+
+
+def texts(database: Database, id: str) -> list[tuple[float, str, str]]:
+    """Time, kind and JSON of the records of a session that hold words."""
+    found = database.read("SELECT number FROM sessions WHERE id = ?", (id,))
+    marks = ", ".join("?" * len(search.KINDS))
+    sql = f"SELECT at, kind, data FROM records WHERE number BETWEEN ? AND ? AND kind IN ({marks}) ORDER BY number"
+    return database.read(sql, (*_numbers(found[0][0]), *search.KINDS)) if found else []
 
 
 def find(database: Database, id: str) -> SessionSummary | None:
@@ -168,14 +239,32 @@ def _numbers(session: int) -> tuple[int, int]:
     return session * _PLACES, (session + 1) * _PLACES - 1
 
 
-def _summary(database: Database, row: tuple[str, str, str, int, int | None]) -> SessionSummary:
-    id, origin, summary, summarised, last = row
+def _summary(database: Database, row: tuple[str, str, str, str, int, int | None]) -> SessionSummary:
+    id, origin, setup, summary, summarised, last = row
     if summary and summarised == last:
         return _summaries().validate_json(summary)
     lines = stored(database, id)
     begun = _origins().validate_json(origin)
     updated = lines[-1].at if lines else begun.created
-    return summarise(id, origin=begun, facts=records.facts_of(lines), updated=updated)
+    return summarise(id, origin=begun, facts=records.facts_of(lines), updated=updated, setup=_setup(setup))
+
+
+def _setup(text: str) -> Setup:
+    return _setups().validate_json(text) if text else Setup()
+
+
+def _written(setup: Setup, *, options: JsonObject | None) -> Setup:
+    """The setup of a session that this process writes from now on."""
+    version = _own_version()
+    versions = setup.versions if version in setup.versions[-1:] else (*setup.versions, version)
+    return Setup(options=setup.options if options is None else options, versions=versions)
+
+
+@cache
+def _setups() -> TypeAdapter[Setup]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Setup)
 
 
 @cache

@@ -13,11 +13,11 @@ import anyio.to_thread
 
 from glm_agent.driver import Intent, NestedCall, Record, Slot
 from glm_agent.errors import JournalError
-from glm_agent.journal import records
+from glm_agent.journal import inbox, records
 from glm_agent.journal.database import Database
 from glm_agent.journal.lock import SessionLock
 from glm_agent.journal.log import SessionLog
-from glm_agent.messages import Fact
+from glm_agent.messages import Decision, Fact, JsonObject
 
 
 class Session:
@@ -25,13 +25,22 @@ class Session:
 
     allows_early = True
 
-    def __init__(self, id: str, *, facts: tuple[Fact, ...], task: str, database: Database, lock: SessionLock) -> None:
+    def __init__(
+        self,
+        id: str,
+        *,
+        facts: tuple[Fact, ...],
+        task: str,
+        options: JsonObject | None = None,
+        database: Database,
+        lock: SessionLock,
+    ) -> None:
         self.id = id
         self.holder = uuid.uuid4().hex
         """New with every opening: an intent with another holder was begun by someone who is gone."""
         self._facts = list(facts)
         self._database = database
-        self._log = SessionLog(database, id, task=task)
+        self._log = SessionLog(database, id, task=task, options=options)
         self._lock = lock
         self._is_open = True
         self._threads: anyio.CapacityLimiter | None = None
@@ -53,13 +62,22 @@ class Session:
         """The nested call of this key that came to its end, in this process or an earlier one."""
         return self._log.nested(key)
 
+    def decisions(self) -> tuple[Decision, ...]:
+        """What other processes decided about the calls that wait now; kept as a fact, it is taken."""
+        left = self._log.left()
+        return inbox.still_open(left, self._facts) if left else ()
+
     def keep(self, record: Record) -> Record:
         """Append a record and return it as stored; of an intent, the first one with its key.
+
+        Of decisions on a call, it is the first one too: another process may have left one meanwhile.
 
         A fact survives ``kill -9`` when this returns, an intent also a power cut. Raises ``JournalError``.
         """
         if not self._is_open:
             raise JournalError(f"session '{self.id}' is closed: open it again to go on")
+        if isinstance(record, Decision):
+            return self._keep_decision(record)
         record, text = records.encode(record)
         is_new = self._log.append(record, text)
         if isinstance(record, Intent):
@@ -67,6 +85,12 @@ class Session:
         if records.is_fact(record):
             self._facts.append(record)
         return record
+
+    def _keep_decision(self, decision: Decision) -> Decision:
+        call = inbox.waiting(self._facts).get(decision.call_id)
+        decision = self._log.decide(decision, place=call.place if call is not None else -1)
+        self._facts.append(decision)
+        return decision
 
     def close(self) -> None:
         """Keep the session's summary and let others write. May be called twice."""

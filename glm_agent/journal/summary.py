@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from glm_agent.errors import TurnError
-from glm_agent.messages import Fact, ModelResponse, StopReason, TurnResult, TurnStarted, Usage, UserMessage
-from glm_agent.turn import pending, rebuild
+from glm_agent.messages import (
+    Fact,
+    JsonObject,
+    ModelResponse,
+    StopReason,
+    TurnResult,
+    TurnStarted,
+    TurnStopped,
+    Usage,
+    UserMessage,
+    fact_to_json,
+)
+from glm_agent.models.catalog import cost_usd
+from glm_agent.turn import Turn, pending, rebuild
 
 TITLE_CHARACTERS: Final = 80
 
@@ -25,6 +38,16 @@ class Origin:
     """The task file it began with; empty where there was none."""
     version: str = ""
     """The version of glm-agent that began it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setup:
+    """How a session is run, as its latest writer had it; no part of the conversation."""
+
+    options: JsonObject = field(default_factory=dict[str, Any])
+    """What the front door was given, so that it can go on in the same way."""
+    versions: tuple[str, ...] = ()
+    """The versions of glm-agent that wrote it, in their order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,10 +69,21 @@ class SessionSummary:
     """Model responses, over all turns."""
     usage: Usage = field(default_factory=Usage)
     """Sum over all turns."""
+    cost_usd: float | None = 0.0
+    """By the catalog's prices; None where one is not known."""
+    settings_hash: str = ""
+    """Of what the latest turn's requests are made of (instructions, tools, settings): equal for equal ones."""
+    waiting: int = 0
+    """Calls that wait for a person."""
+    versions: tuple[str, ...] = ()
+    """The versions of glm-agent that wrote it, in their order."""
 
 
-def summarise(id: str, *, origin: Origin, facts: Sequence[Fact], updated: float) -> SessionSummary:
+def summarise(
+    id: str, *, origin: Origin, facts: Sequence[Fact], updated: float, setup: Setup | None = None
+) -> SessionSummary:
     """The summary of a session with these facts, the last kept at ``updated``."""
+    turn = _turn(facts)
     starts = [fact for fact in facts if isinstance(fact, TurnStarted)]
     responses = [fact for fact in facts if isinstance(fact, ModelResponse)]
     said = next((fact.text for fact in facts if isinstance(fact, UserMessage)), "")
@@ -59,11 +93,35 @@ def summarise(id: str, *, origin: Origin, facts: Sequence[Fact], updated: float)
         updated=updated,
         title=title(said),
         model=starts[-1].model if starts else "",
-        stop_reason=stop_reason(facts),
+        stop_reason=_stop_reason(turn),
         turns=len({start.turn for start in starts}),
         steps=len(responses),
-        usage=sum((response.usage for response in responses), Usage()),
+        usage=sum((fact.usage for fact in facts if isinstance(fact, ModelResponse | TurnStopped)), Usage()),
+        cost_usd=_cost(facts),
+        settings_hash=settings_hash(starts[-1]) if starts else "",
+        waiting=len(turn.requested) if turn is not None else 0,
+        versions=setup.versions if setup is not None and setup.versions else tuple(filter(None, [origin.version])),
     )
+
+
+def settings_hash(started: TurnStarted) -> str:
+    """Equal for turns whose requests are made of the same."""
+    text = fact_to_json(replace(started, session="", turn=1))
+    return hashlib.sha256(text).hexdigest()[:12]
+
+
+def _cost(facts: Sequence[Fact]) -> float | None:
+    """What all requests cost, each by the price of the model that its turn was started with."""
+    model, total = "", 0.0
+    for fact in facts:
+        if isinstance(fact, TurnStarted):
+            model = fact.model
+        elif isinstance(fact, ModelResponse | TurnStopped) and fact.usage != Usage():
+            cost = cost_usd(model, fact.usage)
+            if cost is None:
+                return None
+            total += cost
+    return total
 
 
 def title(text: str) -> str:
@@ -76,8 +134,19 @@ def title(text: str) -> str:
 
 def stop_reason(facts: Sequence[Fact]) -> StopReason | None:
     """How the latest turn of these facts ended; None where it has not, or where they are no turn."""
+    return _stop_reason(_turn(facts))
+
+
+def _turn(facts: Sequence[Fact]) -> Turn | None:
     try:
-        last = pending(rebuild(facts))[-1]
+        return rebuild(facts)
     except TurnError:
+        return None
+
+
+def _stop_reason(turn: Turn | None) -> StopReason | None:
+    try:
+        last = pending(turn)[-1] if turn is not None else None
+    except TurnError:  # nothing was said yet
         return None
     return last.stop_reason if isinstance(last, TurnResult) else None
