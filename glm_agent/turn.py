@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias, TypeVar, cast
+from typing import TypeAlias, cast
 
 from glm_agent.errors import TurnError
 from glm_agent.messages import (
@@ -55,12 +55,10 @@ _STOP_REASONS: dict[str, StopReason] = {
 }
 """GLM's finish_reason to ours; every other word, ``network_error`` among them, is an error."""
 
-WAITS_FOR_A_PERSON: frozenset[StopReason] = frozenset({"needs_approval", "needs_decision"})
+WAITS_FOR_A_PERSON: tuple[StopReason, ...] = ("needs_approval", "needs_decision")
 """Stops that leave calls open, for a person to decide about."""
 
 _HAD_BEGUN = ". The call had begun: it may or may not have taken effect"
-
-_Asked = TypeVar("_Asked", ApprovalRequested, OutcomeUnknown)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -261,7 +259,7 @@ def _settle(turn: Turn, decision: OutcomeDecision) -> Turn:
     return receive(turn, ToolResult(call_id=request.call_id, name=request.name, content=said, is_error=is_error))
 
 
-def _taken_up(turn: Turn, decision: Decision, kind: type[_Asked]) -> tuple[Turn, _Asked]:
+def _taken_up(turn: Turn, decision: Decision, kind: type[Waiting]) -> tuple[Turn, Waiting]:
     """The turn, going on again where it had stopped to wait for a person, and what the decision answers."""
     request = next((r for r in turn.requested if r.call_id == decision.call_id and isinstance(r, kind)), None)
     if request is None:
