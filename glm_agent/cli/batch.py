@@ -178,9 +178,11 @@ def _execute(batch: Batch, view: BatchView, *, is_named: bool) -> int:
 
     def last_words() -> None:
         view.close()
-        if batch.id:
-            done = f"{batch.progress.skipped + batch.progress.done:,} of {batch.progress.total:,}"
-            say(f"interrupted: {done} tasks have their result; go on with: {_go_on(batch, is_named=is_named)}")
+        names = ", ".join(sorted(set(view.running())))
+        how = f"interrupted while {names} was running" if names else "interrupted"
+        done = f"{batch.progress.skipped + batch.progress.done:,} of {batch.progress.total:,}"
+        go_on = f"; go on with: {_go_on(batch, is_named=is_named)}" if batch.id else ""
+        say(f"{how}: {done} tasks have their result{go_on}")
 
     try:
         with Foreground(running=view.running, last_words=last_words) as foreground:
