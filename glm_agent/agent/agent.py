@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from glm_agent.agent import given, names
+from glm_agent.agent import given, names, stores
 from glm_agent.agent.attachments import Attachment, parts
 from glm_agent.agent.budget import Budget
 from glm_agent.agent.providers import model_maker
@@ -70,7 +70,8 @@ class Agent:
         context: A pure function on the messages of each request: what of the history is sent.
         observers: Functions that see every event.
         session: Id of the stored conversation that every run goes on with.
-        journal: Where sessions are stored: a path or a ``Journal``; without it, the nearest ``.glm-agent``.
+        journal: Where sessions are stored: a path or a ``Journal``, or a database, ``"sqlite:///runs.db"`` or
+            ``"postgresql://…"`` (extra ``durable``). Else ``GLM_AGENT_DATABASE_URL``, else the nearest ``.glm-agent``.
         ask: Asks a person what a tool (``context.ask``) or an MCP server wants to know; without it all is declined.
         keep_results: Whether results too long for the model are kept whole, for it to read on in with ``read_result``;
             None: where the session is stored.
@@ -301,29 +302,29 @@ class Agent:
     ) -> TurnResult:
         session = given.session(session) or self._session
         said = _Said((*(messages or ()), *((message,) if message else ())), session or "")
-        with (
+        async with (
             said.carried(),
-            names.steps(self._journal, session) as (steps, stored, folder, session_id),
-            names.results(self._keep_results, folder) as results,
+            stores.kept(self._journal, session) as kept,
+            names.results(self._keep_results, kept.results) as results,
         ):
             watchers = (*self._observers, *observers)
             async with self._runtimes.opened() as runtime:
                 with runtime.watched(watchers):
-                    tools = await self._offered(runtime, steps, results, folder)
+                    tools = await self._offered(runtime, kept.steps, results, kept.results)
                     started = TurnStarted(
                         model=runtime.model.name,
                         instructions=self._instructed(),
                         tools=await tools.specs(),
                         settings=self._settings,
                         max_steps=self._max_steps,
-                        session=session_id,
+                        session=kept.session,
                     )
-                    turn, facts = begin(stored, started, message, messages=messages, decisions=decisions)
+                    turn, facts = begin(kept.turn, started, message, messages=messages, decisions=decisions)
                     driver = said.driver = Driver(
                         turn=turn,
-                        model=self._recorded(self._wrapped(runtime.model, turn), steps),
+                        model=self._recorded(self._wrapped(runtime.model, turn), kept.steps),
                         tools=tools,
-                        steps=steps,
+                        steps=kept.steps,
                         observers=watchers,
                         approve=self._approve,
                         deps=deps,
@@ -399,8 +400,8 @@ class _Said:
     driver: Driver | None = None
     """Knows better, once there is one."""
 
-    @contextmanager
-    def carried(self) -> Generator[None]:
+    @asynccontextmanager
+    async def carried(self) -> AsyncGenerator[None]:
         try:
             yield
         except BaseException as error:

@@ -1,20 +1,17 @@
-"""Names to objects: models, tools, servers, sessions, policies. Porches are imported here, at first use."""
+"""Names to objects: models, tools, servers, policies. Porches are imported here, at first use."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-from glm_agent.driver import InlineSteps, Steps
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import JsonObject
 from glm_agent.permissions import Policy
 from glm_agent.registry import Tools
 from glm_agent.registry.asking import Asker
-from glm_agent.turn import Turn, rebuild
 from glm_agent.wire.hosted import HostedTool
 
 if TYPE_CHECKING:
@@ -125,8 +122,8 @@ def policy(given: Policy | Mapping[str, Any] | str | Path | None) -> Policy:
     return Policy.from_mapping(_yaml_mapping(Path(given), example='deny: ["git__*"]'), source=str(given))
 
 
-@contextmanager
-def results(keep: bool | None, folder: Path | None) -> Generator[KeptResults | None]:
+@asynccontextmanager
+async def results(keep: bool | None, folder: Path | None) -> AsyncGenerator[KeptResults | None]:
     """Where results too long for the model are kept: with the session, else in a folder that goes with the run."""
     if keep is False or (keep is None and folder is None):
         yield None
@@ -138,23 +135,6 @@ def results(keep: bool | None, folder: Path | None) -> Generator[KeptResults | N
         yield kept
     finally:
         kept.close()
-
-
-@contextmanager
-def steps(journal: Any, session: str | None) -> Generator[tuple[Steps, Turn | None, Path | None, str]]:
-    """Where this run's answers are kept, the turn that is stored there, a folder for long results, the session's id."""
-    if session is None and journal is None:
-        yield InlineSteps(), None, None, uuid4().hex
-        return
-    from glm_agent.journal import Journal, new_session_id
-
-    store = journal if isinstance(journal, Journal) else Journal(journal)
-    try:
-        with store.open(session or new_session_id()) as kept:
-            yield kept, rebuild(kept.facts) if kept.facts else None, store.results_of(kept.id), kept.id
-    finally:
-        if store is not journal:
-            store.close()
 
 
 def _yaml_mapping(path: Path, *, example: str) -> Mapping[str, Any]:

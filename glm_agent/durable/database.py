@@ -1,0 +1,226 @@
+"""The database under sessions: how it is opened, what of it is ours beside the engine's tables, and its errors.
+
+SQLite is opened in WAL mode: a record then survives the death of the process, and intents are synced
+to the disk beside that. The tables that are ours hold what does not fit a step (see ``session``).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from typing import Any, Final
+
+import psycopg
+import sqlalchemy as sa
+from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
+from dbos import error as dbos_errors
+from sqlalchemy import event, exc
+
+from glm_agent.durable.address import Address
+from glm_agent.errors import JournalError
+from glm_agent.journal.database import make_folder
+
+APPLICATION: Final = "glm-agent"
+CONNECT_SECONDS: Final = 10
+
+_FREE_BYTES: Final = 64 * 2**20
+"""With less room than this nothing new is begun: SQLite on a full disk cannot even say what failed."""
+_PRAGMAS: Final = ("busy_timeout=30000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON")
+
+
+class Database:
+    """One database; nothing is opened before the first use."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        schema = None if address.path else "dbos"
+        self.tables = sa.MetaData(schema=schema)
+        self.blobs = sa.Table(
+            "glm_agent_blobs",
+            self.tables,
+            sa.Column("session", sa.Text, primary_key=True),
+            sa.Column("digest", sa.Text, primary_key=True),
+            sa.Column("data", sa.LargeBinary, nullable=False),
+        )
+        self.inbox = sa.Table(
+            "glm_agent_inbox",
+            self.tables,
+            sa.Column("session", sa.Text, primary_key=True),
+            sa.Column("place", sa.Integer, primary_key=True),
+            sa.Column("call_id", sa.Text, nullable=False),
+            sa.Column("at", sa.Float, nullable=False),
+            sa.Column("data", sa.Text, nullable=False),
+        )
+        self._is_prepared = False
+
+    @property
+    def exists(self) -> bool:
+        """Whether there may be anything to read: reading makes no file."""
+        return self.address.path is None or self.address.path.exists()
+
+    @cached_property
+    def engine(self) -> sa.Engine:
+        """Connections to it, for us and for the engine of steps."""
+        if self.address.path is None:
+            arguments = {"connect_timeout": CONNECT_SECONDS, "application_name": APPLICATION}
+            return sa.create_engine(self.address.url, pool_size=20, pool_pre_ping=True, connect_args=arguments)
+        engine = sa.create_engine(self.address.url, pool_size=20, max_overflow=20)
+        event.listen(engine, "connect", _settle)
+        return engine
+
+    @cached_property
+    def client(self) -> DBOSClient:
+        """Reads and changes workflows from outside."""
+        return DBOSClient(
+            system_database_engine=self.engine,
+            serializer=DBOSPortableJSONSerializer(),
+            application_name=APPLICATION,
+            retry_connection_errors=False,
+            lazy=True,
+        )
+
+    def prepare(self) -> None:
+        """Make the file and the tables where they are missing, and bring those of an older version up to date."""
+        if self._is_prepared:
+            return
+        with self.explained():
+            if self.address.path is not None:
+                make_folder(self.address.path.parent)
+                with suppress(FileExistsError):
+                    os.close(os.open(self.address.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            with self.engine.connect():
+                pass  # what is wrong is said here, not retried for ever in the engine
+            DBOS.migrate(self.address.url)
+            with suppress(exc.IntegrityError, exc.ProgrammingError):  # another process makes them too
+                self.tables.create_all(self.engine)
+            with self.engine.connect() as connection:
+                connection.execute(sa.select(self.blobs.c.digest).limit(1))
+        self._is_prepared = True
+
+    def close(self) -> None:
+        if "client" in self.__dict__:
+            self.client.destroy()
+            del self.__dict__["client"]
+        if "engine" in self.__dict__:
+            self.engine.dispose()
+            del self.__dict__["engine"]
+        self._is_prepared = False
+
+    def check_room(self) -> None:
+        """Raises ``JournalError`` where the disk of an SQLite file is nearly full."""
+        path = self.address.path
+        if path is not None and (free := shutil.disk_usage(path.parent).free) < _FREE_BYTES:
+            raise JournalError(
+                f"there are {free // 2**20} MiB left for '{path}': make room, at least {_FREE_BYTES // 2**20} MiB, "
+                "and resume the session"
+            )
+
+    def sync(self) -> None:
+        """What was written survives a power cut when this returns."""
+        if self.address.path is None:
+            return  # PostgreSQL syncs every commit
+        with self.explained(), open(f"{self.address.path}-wal", "rb") as log:
+            os.fsync(log.fileno())
+
+    # -- what does not fit a step
+
+    def keep_blob(self, session: str, digest: str, data: bytes) -> None:
+        values = {"session": session, "digest": digest, "data": data}
+        with self.explained(), suppress(exc.IntegrityError), self.engine.begin() as connection:
+            connection.execute(sa.insert(self.blobs).values(values))
+
+    def blob(self, session: str, digest: str) -> bytes:
+        where = (self.blobs.c.session == session) & (self.blobs.c.digest == digest)
+        with self.explained(), self.engine.connect() as connection:
+            data: bytes | None = connection.execute(sa.select(self.blobs.c.data).where(where)).scalar()
+        if data is None:
+            raise JournalError(
+                f"session '{session}' in '{self.address.shown}' lacks a large record ({digest[:12]}): "
+                "restore a copy, or delete the session"
+            )
+        return bytes(data)
+
+    def delete_beside(self, session: str) -> None:
+        """Everything of a session that is no step."""
+        with self.explained(), self.engine.begin() as connection:
+            for table in (self.blobs, self.inbox):
+                connection.execute(sa.delete(table).where(table.c.session == session))
+
+    # -- what other processes say to the calls that wait
+
+    def leave_decision(self, session: str, place: int, *, call_id: str, at: float, data: str) -> None:
+        """For the request at that place among the session's facts, instead of what was left for it before."""
+        values = {"session": session, "place": place, "call_id": call_id, "at": at, "data": data}
+        where = (self.inbox.c.session == session) & (self.inbox.c.place == place)
+        with self.explained(), self.engine.begin() as connection:
+            connection.execute(sa.delete(self.inbox).where(where))
+            connection.execute(sa.insert(self.inbox).values(values))
+
+    def left_decisions(self, session: str) -> list[tuple[int, str]]:
+        """Place and text of each, in the order of the places."""
+        query = sa.select(self.inbox.c.place, self.inbox.c.data).where(self.inbox.c.session == session)
+        with self.explained(), self.engine.connect() as connection:
+            return [(row.place, row.data) for row in connection.execute(query.order_by(self.inbox.c.place))]
+
+    def clear_decisions(self, session: str, call_id: str | None = None) -> None:
+        """Of one call, or of all."""
+        where = self.inbox.c.session == session
+        with self.explained(), self.engine.begin() as connection:
+            of_call = where if call_id is None else where & (self.inbox.c.call_id == call_id)
+            connection.execute(sa.delete(self.inbox).where(of_call))
+
+    @contextmanager
+    def explained(self) -> Generator[None]:
+        """Turns what drivers raise into a ``JournalError`` that names the database and what to do."""
+        try:
+            yield
+        except (exc.SQLAlchemyError, psycopg.Error, dbos_errors.DBOSException, OSError) as error:
+            reason, advice = _reason(error), _advice(error)
+            raise JournalError(f"the database '{self.address.shown}' cannot be used ({reason}): {advice}") from error
+
+
+def _settle(connection: Any, _record: Any) -> None:
+    connection.isolation_level = "IMMEDIATE"
+    for pragma in _PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The driver's own error first: what stands around it repeats statements, and with them what was said."""
+    while error:
+        inner = getattr(error, "orig", None)
+        if isinstance(inner, BaseException):
+            yield inner
+        yield error
+        if error.__cause__ is None:
+            return
+        error = error.__cause__
+
+
+def _reason(error: BaseException) -> str:
+    cause = next(_causes(error))
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return (lines[0] if lines else type(cause).__name__)[:300]
+
+
+_ADVICE: Final = {
+    "connection refused": "is the server running, and is host and port right?",
+    "no such file or directory": "is the server running, and is its socket there?",
+    "password": "give user and password in the address, or in PGUSER and PGPASSWORD",
+    "does not exist": "make it first (createdb), or correct the address",
+    "permission denied": "the user must be allowed to make tables in it, or somebody who is must do so once",
+    "not a database": "the file is no database, or damaged: name another one",
+    "malformed": "the file is damaged: move it away, or restore a copy",
+    "full": "make room and resume the session",
+    "readonly": "make it writable",
+    "unable to open": "make the folder and the file writable",
+    "locked": "another process holds it; try again when that one is done",
+}
+
+
+def _advice(error: BaseException) -> str:
+    said = str(next(_causes(error))).lower()
+    return next((advice for sign, advice in _ADVICE.items() if sign in said), "see the reason in brackets")

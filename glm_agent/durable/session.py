@@ -1,0 +1,186 @@
+"""One session, open for writing: the ``Steps`` that keep a turn's answers as steps of a workflow.
+
+An answer is made first and then recorded, at the place that was reserved for it in the model's call
+order. So an error of the database is never taken for the answer, and what a running tool keeps (nested
+calls) has a place like everything else. A turn that goes on in another process is rebuilt from the
+records; none is matched by its place, so the rules of a turn may change between two versions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
+from contextvars import Context
+from functools import partial
+from types import TracebackType
+from typing import Final, Protocol, Self, cast
+
+import anyio
+import anyio.to_thread
+from dbos import DBOS, StepReservation
+from dbos import error as dbos_errors
+
+from glm_agent.driver import Intent, NestedCall, Record, Slot
+from glm_agent.durable.database import Database
+from glm_agent.durable.drain import Drain
+from glm_agent.errors import JournalError
+from glm_agent.journal import records
+from glm_agent.journal.records import StoredRecord
+from glm_agent.messages import Decision, Fact, JsonObject, fact_from_json
+from glm_agent.turn import rebuild
+
+LARGE_BYTES: Final = 256 * 1024
+"""A record longer than this lies beside its step, which names it: steps are read as a whole, and often."""
+_THREADS: Final = 8
+
+
+class Place(Protocol):
+    """The workflow that a session's records go to."""
+
+    database: Database
+    drain: Drain
+    context: Context
+    """In which its steps are recorded."""
+
+    def leave(self, facts: Sequence[Fact], *, updated: float) -> None:
+        """The session is closed; these are its facts, the last kept at ``updated`` (seconds since 1970)."""
+        ...
+
+
+class DatabaseSession:
+    """A session open for writing; use it as a context manager. Implements the driver's ``Steps``."""
+
+    allows_early = False  # only what the recorded response asks for may have run
+
+    def __init__(self, id: str, *, stored: Sequence[StoredRecord], place: Place, places_used: int = 0) -> None:
+        self.id = id
+        self.holder = uuid.uuid4().hex
+        """New with every opening: an intent with another holder was begun by someone who is gone."""
+        self._facts = list(records.facts_of(stored))
+        self._intents = {line.record.key: line.record for line in stored if isinstance(line.record, Intent)}
+        self._nested = {line.record.key: line.record for line in stored if isinstance(line.record, NestedCall)}
+        self._place = place
+        self._updated = stored[-1].at if stored else time.time()
+        self._is_open = True
+        self._threads: anyio.CapacityLimiter | None = None
+        for _ in range(places_used):
+            self._reserve()  # places of the run that this one goes on with
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """Every fact of the session in order: what was stored at the opening, then what came since."""
+        return tuple(self._facts)
+
+    def reserve(self) -> Slot:
+        """The place of the next record, numbered in the order of these calls."""
+        return _Slot(self._keep, self._reserve())
+
+    def gate(self) -> AbstractAsyncContextManager[None]:
+        """Held while an answer is made and kept; closed for good when the process is about to end."""
+        return self._place.drain.gate()
+
+    def nested(self, key: str) -> NestedCall | None:
+        """The nested call of this key that came to its end, in this process or an earlier one."""
+        return self._nested.get(key)
+
+    def decisions(self) -> Sequence[Decision]:
+        """What other processes left for the calls that wait now; gone once it is kept as a fact."""
+        waiting = {request.call_id for request in rebuild(self.facts).requested} if self._facts else set[str]()
+        left = [fact_from_json(data) for _, data in self._place.database.left_decisions(self.id)] if waiting else []
+        return [fact for fact in left if isinstance(fact, Decision) and fact.call_id in waiting]
+
+    def keep(self, record: Record, *, at: float | None = None) -> Record:
+        """Append a record and return it as stored; of an intent, the first one with its key.
+
+        ``at`` is when it was first kept, in seconds since 1970, where that is not now. It survives ``kill -9``
+        when this returns, an intent also a power cut. Raises ``JournalError``.
+        """
+        write = partial(self._record, record, self._reserve(), at=at)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return write()
+        with ThreadPoolExecutor(1) as thread:  # the engine's blocking calls refuse a thread with a loop
+            return thread.submit(write).result()
+
+    def close(self) -> None:
+        """End the run and let others write. May be called twice."""
+        if self._is_open:
+            self._is_open = False
+            self._place.leave(self.facts, updated=self._updated)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except JournalError:
+            # What went wrong in the block must not be hidden by what follows from it.
+            if error is None:
+                raise
+
+    async def _keep(self, reserved: StepReservation, record: Record) -> Record:
+        self._threads = self._threads or anyio.CapacityLimiter(_THREADS)
+        # Shielded: an answer that is there is kept, also when the run is cancelled at this moment.
+        with anyio.CancelScope(shield=True):
+            record = await anyio.to_thread.run_sync(self._record, record, reserved, limiter=self._threads)
+        return record  # noqa: RET504 (for type checkers, a cancel scope may swallow what its block raises)
+
+    def _record(self, record: Record, reserved: StepReservation, *, at: float | None = None) -> Record:
+        if isinstance(record, Intent) and (begun := self._intents.get(record.key)) is not None:
+            return begun
+        record, text = records.encode(record)
+        self._place.database.check_room()
+        self._write(record.kind, self._stored(text, at=at), reserved)
+        self._updated = time.time() if at is None else at
+        if isinstance(record, Intent):
+            self._place.database.sync()
+            self._intents[record.key] = record
+        elif isinstance(record, NestedCall):
+            self._nested[record.key] = record
+        elif records.is_fact(record):
+            self._facts.append(record)
+            if isinstance(record, Decision):
+                self._place.database.clear_decisions(self.id, record.call_id)
+        return record
+
+    def _write(self, kind: str, outcome: JsonObject, reserved: StepReservation) -> None:
+        try:
+            with self._place.database.explained():
+                self._place.context.copy().run(reserved.run, {"name": kind}, lambda: outcome)
+        except dbos_errors.DBOSBaseException as error:
+            raise JournalError(
+                f"session '{self.id}' goes on in another process, or was cancelled: what came here is not kept"
+            ) from error
+
+    def _stored(self, text: str, *, at: float | None) -> JsonObject:
+        """What the step holds: the record, or the name of what lies beside it."""
+        data = cast("JsonObject", json.loads(text))
+        encoded = text.encode()
+        if len(encoded) > LARGE_BYTES:
+            digest = hashlib.sha256(encoded).hexdigest()
+            self._place.database.keep_blob(self.id, digest, encoded)
+            data = {"kind": data["kind"], "blob": digest, "bytes": len(encoded)}
+        return data if at is None else {**data, "at": at}
+
+    def _reserve(self) -> StepReservation:
+        if not self._is_open:
+            raise JournalError(f"session '{self.id}' is closed: open it again to go on")
+        return self._place.context.copy().run(DBOS.reserve_step)
+
+
+class _Slot:
+    def __init__(self, keep: Callable[[StepReservation, Record], Awaitable[Record]], reserved: StepReservation) -> None:
+        self._keep, self._reserved = keep, reserved
+
+    async def run(self, answer: Callable[[], Awaitable[Record]]) -> Record:
+        return await self._keep(self._reserved, await answer())

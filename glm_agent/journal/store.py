@@ -1,0 +1,115 @@
+"""What all stores of sessions have in common: their protocol, and the rules of ids and headers. Opens nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Protocol, Self, cast
+
+from glm_agent.driver import Record, Steps
+from glm_agent.errors import ConfigurationError
+from glm_agent.journal.records import StoredRecord
+from glm_agent.journal.summary import Origin, SessionSummary
+from glm_agent.messages import Fact, TurnStarted
+
+_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,80}")
+
+
+class OpenSession(Steps, Protocol):
+    """A session open for writing; closed at the end of the block."""
+
+    id: str
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """Every fact of the session in order."""
+        ...
+
+    def keep(self, record: Record) -> Record:
+        """Append a record and return it as stored; of an intent, the first one with its key."""
+        ...
+
+    def close(self) -> None:
+        """Let others write. May be called twice."""
+        ...
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Sessions(Protocol):
+    """Where sessions are: ``Journal`` in a file, ``DatabaseSessions`` in a database."""
+
+    def open(self, session_id: str, *, task: str = "") -> OpenSession: ...
+    def results_of(self, session_id: str) -> Path: ...
+    def sessions(self) -> list[SessionSummary]: ...
+    def summary(self, session_id: str) -> SessionSummary: ...
+    def facts(self, session_id: str) -> tuple[Fact, ...]: ...
+    def records(self, session_id: str) -> tuple[StoredRecord, ...]: ...
+    def export(self, session_id: str) -> Iterator[str]: ...
+    def import_(self, lines: Iterable[str], *, session_id: str | None = None) -> str: ...
+    def fork(self, session_id: str, *, new_id: str | None = None, facts: int | None = None) -> str: ...
+    def delete(self, session_id: str) -> None: ...
+    def prune(self, *, older_than_days: float) -> list[str]: ...
+    def close(self) -> None: ...
+
+
+def checked_id(session_id: str) -> str:
+    """The id, which is also the name of a file; ``ConfigurationError`` where it cannot be one."""
+    if not _ID.fullmatch(session_id):
+        raise ConfigurationError(
+            f"'{session_id[:100]}' cannot be the id of a session: use 1 to 80 letters, digits, '.', '_' and '-'"
+        )
+    return session_id
+
+
+def renamed(record: Record, session_id: str) -> Record:
+    """The record in a session of another id: the keys of its calls are made from that id."""
+    return replace(record, session=session_id) if isinstance(record, TurnStarted) else record
+
+
+def header_of(summary: SessionSummary) -> dict[str, Any]:
+    """What an export says beside the records, which hold the rest."""
+    return {"id": summary.id, "origin": asdict(summary.origin)}
+
+
+def origin_of(header: dict[str, Any]) -> Origin:
+    """Where a stored session began, as far as its header says it."""
+    found = header.get("origin")
+    said = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    created = said.get("created")
+    return Origin(
+        created=float(created) if isinstance(created, int | float) else time.time(),
+        folder=str(said.get("folder", "")),
+        task=str(said.get("task", "")),
+        version=str(said.get("version", "")),
+    )
+
+
+def new_origin(task: str) -> Origin:
+    """Of a session that begins here and now."""
+    return Origin(created=time.time(), folder=_working_folder(), task=task, version=_own_version())
+
+
+def _working_folder() -> str:
+    try:
+        return os.fsencode(os.getcwd()).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+@cache
+def _own_version() -> str:
+    try:
+        return version("glm-agent")
+    except PackageNotFoundError:
+        return "unknown"
