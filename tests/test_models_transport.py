@@ -230,6 +230,23 @@ async def test_two_servers_do_not_share_connections(anyio_backend: object) -> No
         assert (one.opened, other.opened) == (1, 1)
 
 
+@pytest.mark.anyio
+async def test_a_connection_that_was_opened_beforehand_serves_the_first_request(anyio_backend: object) -> None:
+    async with serving() as server, client() as made:
+        await made.connect(server.url)
+        await made.connect(server.url)
+        assert (server.requests, await ask(made, server)) == (0, "0")
+        assert server.opened == 1
+
+
+@pytest.mark.anyio
+async def test_a_client_that_closes_while_it_connects_keeps_nothing(anyio_backend: object) -> None:
+    async with serving() as server, client() as made:
+        await made.aclose()
+        await made.connect(server.url)
+        await server.ended.wait()
+
+
 # -- what becomes of it
 
 

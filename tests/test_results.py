@@ -218,5 +218,6 @@ def test_content_of_mcp_is_taken_as_what_it_is():
 
 
 def test_a_stored_run_needs_no_parser_of_docstrings() -> None:
-    code = "import sys; from glm_agent.registry.results import KeptResults; KeptResults(); sys.exit('griffe' in sys.modules)"
+    make = "from glm_agent.registry.results import KeptResults; KeptResults()"
+    code = f"import sys; {make}; sys.exit('griffe' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glm_agent.errors import ConfigurationError
 from glm_agent.models.catalog import ModelInfo, lookup
@@ -20,11 +20,17 @@ if TYPE_CHECKING:
     from glm_agent.simulate.server import SimulatorServer
 
 
+async def _nothing() -> None:
+    """A model that somebody else made is theirs to connect and to close."""
+
+
 class Connection(NamedTuple):
-    """A model, and what closes its connections."""
+    """A model, and what closes its connections and opens one before it is needed."""
 
     model: Model
-    aclose: Callable[[], Awaitable[None]]
+    aclose: Callable[[], Awaitable[None]] = _nothing
+    connect: Callable[[], Coroutine[Any, Any, None]] = _nothing
+    """Raises nothing: whoever needs the connection will be told."""
 
 
 def model_maker(
@@ -73,7 +79,7 @@ def _maker(
     is_last: bool,
 ) -> Callable[[], Connection]:
     if not isinstance(model, str):
-        connection = Connection(model, _stays_open)
+        connection = Connection(model)
         return lambda: connection
     provider, name = _split(model.strip())
     if provider and not is_first:
@@ -91,7 +97,7 @@ def _maker(
             key, url = api_key or _key(dialect, name, environ), base_url or _base_url(dialect, environ)
         info = lookup(name_there, overrides=catalog)
         glm = GLMModel(name_there, api_key=key, base_url=url, client=client, dialect=dialect, info=info)
-        return Connection(_persistent(glm, key, name_there, url, is_last=is_last), glm.aclose)
+        return Connection(_persistent(glm, key, name_there, url, is_last=is_last), glm.aclose, glm.connect)
 
     return make
 
@@ -110,7 +116,7 @@ def _with_fallbacks(connections: Sequence[Connection]) -> Connection:
         for connection in connections:
             await connection.aclose()
 
-    return Connection(FallbackModel([connection.model for connection in connections]), aclose)
+    return Connection(FallbackModel([connection.model for connection in connections]), aclose, connections[0].connect)
 
 
 def _provider_of_url(base_url: str | None) -> str:
@@ -158,7 +164,3 @@ def _simulator(scenario: str) -> SimulatorServer:
     from glm_agent.simulate.embedded import embedded
 
     return embedded(scenario)
-
-
-async def _stays_open() -> None:
-    """A model that somebody else made is theirs to close."""

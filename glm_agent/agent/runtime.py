@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +15,9 @@ from anyio.lowlevel import RunVar
 
 from glm_agent.agent.providers import Connection
 from glm_agent.driver import Observer, tell
+from glm_agent.driver.groups import unwrapped
 from glm_agent.messages import Event, Notice
+from glm_agent.registry.seams import Tool
 
 if TYPE_CHECKING:
     from glm_agent.mcp.servers import MCPServers
@@ -33,13 +35,25 @@ class Runtime:
     """The open things of one agent on one event loop."""
 
     def __init__(self, connection: Connection, servers: MCPServers | None) -> None:
-        self.model, self._close_model = connection
+        self.model, self._close_model, connect = connection
+        self._connect: Callable[[], Coroutine[Any, Any, None]] | None = connect
         self.servers = servers
         self.users = 0
         self._watchers: list[Observer] = []
         if servers is not None:
             servers.watch(self._notify)
             servers.answer_with(self.model)
+
+    async def served(self) -> Sequence[Tool]:
+        """The servers' tools; while they start, the model's connection is opened."""
+        if self.servers is None:
+            return ()
+        connect, self._connect = self._connect, None
+        if connect is None:
+            return await self.servers.tools()
+        async with unwrapped(anyio.create_task_group()) as tasks:
+            tasks.start_soon(connect)
+            return await self.servers.tools()
 
     @contextmanager
     def watched(self, observers: Sequence[Observer]) -> Generator[None]:

@@ -66,11 +66,17 @@ class Clients:
     def get(self) -> Client:
         """The client; ``ConfigurationError`` where the one that was given is closed."""
         if self._given is None:
-            self._made = self._made or _make(self._host, self._timeout)
+            self._made = self._made or new_client(self._host, self._timeout)
             return self._made
         if self._given.is_closed:
             raise ConfigurationError("the HTTP client that was passed as client= is closed: pass an open one")
         return self._given
+
+    async def connect(self, url: httpx2.URL) -> None:
+        """Open a connection beforehand, where it is one of our own. Raises as a request does."""
+        client = self.get()
+        if isinstance(client, PooledClient):
+            await client.connect(url)
 
     async def aclose(self) -> None:
         """Close what was made here."""
@@ -79,7 +85,8 @@ class Clients:
             await made.aclose()
 
 
-def _make(host: str, timeout: httpx2.Timeout) -> Client:
+def new_client(host: str, timeout: httpx2.Timeout) -> Client:
+    """The client for a model that was given none."""
     # A proxy cannot reach this machine's own loopback: the simulator and local servers are asked directly.
     if host not in LOOPBACK and getproxies().keys() & {"http", "https", "all"}:
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)

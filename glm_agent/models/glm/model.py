@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import AsyncGenerator, Generator, Iterable
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 from string import Template
 from time import monotonic
@@ -98,6 +98,11 @@ class GLMModel:
     @property
     def name(self) -> str:
         return self._name
+
+    async def connect(self) -> None:
+        """Open a connection that the next request finds ready; a failure is left to that request to tell."""
+        with suppress(httpx2.TransportError):
+            await self._clients.connect(self._url)
 
     async def aclose(self) -> None:
         """Close the connections; a client that was passed in stays open."""

@@ -41,19 +41,20 @@ class PooledClient:
         """Send a request; the block reads the response."""
         return _Request(self, method, url, content, headers)
 
+    async def connect(self, url: httpx2.URL) -> None:
+        """Have a connection ready for the next request, so that it waits for neither TCP nor TLS."""
+        await self._keep(await self.take(url))
+
     async def take(self, url: httpx2.URL) -> Connection:
         """A connection to the URL's server: the idle one that was used last, or a new one."""
         return await self._newest(origin_of(url)) or await self._open(url)
 
     async def give_back(self, connection: Connection) -> None:
-        """Keep the connection for the next request, where it can serve one, and let the oldest go."""
-        if self.is_closed or not connection.recycle():
+        """Keep the connection for the next request, where it can serve one."""
+        if connection.recycle():
+            await self._keep(connection)
+        else:
             await connection.aclose()
-            return
-        idle = self._idle[connection.origin]
-        idle.append(connection)
-        if connection.idle_since - idle[0].idle_since > KEEP_SECONDS:
-            await idle.popleft().aclose()
 
     async def aclose(self) -> None:
         """Close what is idle, and what is in use when its request ends."""
@@ -61,6 +62,16 @@ class PooledClient:
         for connections in self._idle.values():
             while connections:
                 await connections.pop().aclose()
+
+    async def _keep(self, connection: Connection) -> None:
+        """Put it on the stack, and let the oldest go."""
+        if self.is_closed:
+            await connection.aclose()
+            return
+        idle = self._idle[connection.origin]
+        idle.append(connection)
+        if connection.idle_since - idle[0].idle_since > KEEP_SECONDS:
+            await idle.popleft().aclose()
 
     async def _open(self, url: httpx2.URL) -> Connection:
         async with self._connecting:
