@@ -468,12 +468,14 @@ async def test_an_error_in_the_callers_block_comes_out_as_it_is(starts: Path) ->
     await until(lambda: not is_alive(pids(starts)[0]))
 
 
-def test_a_killed_agent_leaves_no_server(starts: Path) -> None:
+@pytest.mark.parametrize("fault", ["ok", "ignores_eof", "ignores_term", "child"])
+def test_a_killed_agent_leaves_no_server(fault: str, starts: Path) -> None:
+    server = {"command": sys.executable, "args": [NASTY, fault, str(starts)]}
     code = (
-        "import anyio, sys\n"
+        "import anyio\n"
         "from glm_agent.mcp.servers import MCPServers\n"
         "async def main():\n"
-        f"    servers = MCPServers.read([{{'command': sys.executable, 'args': [{NASTY!r}, 'ok', {str(starts)!r}]}}])\n"
+        f"    servers = MCPServers.read([{server!r}])\n"
         "    await servers.tools(); print('up', flush=True); await anyio.sleep(60)\n"
         "anyio.run(main)\n"
     )
@@ -481,7 +483,7 @@ def test_a_killed_agent_leaves_no_server(starts: Path) -> None:
         assert agent.stdout is not None
         assert agent.stdout.readline() == b"up\n"
         os.kill(agent.pid, signal.SIGKILL)
-    anyio.run(until, lambda: not is_alive(pids(starts)[0]))
+    anyio.run(until, lambda: not any(is_alive(pid) for pid in pids(starts)))
 
 
 # -- several --------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +47,7 @@ def gated(gate: Path, *, lock: Path | None = None) -> ServerConfig:
 @asynccontextmanager
 async def opened(
     config: ServerConfig, memory: Memory | None, events: list[Event] | None = None
-) -> AsyncIterator[MCPServers]:
+) -> AsyncGenerator[MCPServers]:
     on_event = (events if events is not None else []).append
     with anyio.fail_after(30):
         async with MCPServers([config], on_event=on_event, memory=memory) as servers:
@@ -99,8 +99,8 @@ async def test_the_tools_of_the_last_time_are_offered_while_the_server_starts(ga
         (tool,) = await servers.tools()
         assert tool.spec.name == "g__echo"
         assert servers.connections[0].state == "starting"
+        results: list[ToolResult] = []
         async with anyio.create_task_group() as tasks:
-            results: list[ToolResult] = []
 
             async def use() -> None:
                 assert isinstance(tool, MCPTool)

@@ -1,8 +1,8 @@
 """The text of a call to an MCP tool -> its arguments. Pure.
 
 The server checks its arguments itself; here only what loses nothing is mended, because GLM does it often and a
-server refuses it: an object or a number written as text, ``null`` for what may be left out. Of two values of one name none
-is chosen for a tool that may change something, as with our own tools.
+server refuses it: an object or a number written as text, ``null`` for what may be left out. Of two values of one
+name none is chosen for a tool that may change something, as with our own tools.
 """
 
 from __future__ import annotations

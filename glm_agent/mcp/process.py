@@ -22,6 +22,7 @@ import anyio
 from anyio.abc import Process
 
 from glm_agent.mcp.config import ServerConfig
+from glm_agent.mcp.watchdog import watched
 
 GRACE_SECONDS = 2.0
 """How long a server may take to leave when its input ends, and again when it is asked to by a signal."""
@@ -114,21 +115,16 @@ async def run_server(config: ServerConfig) -> AsyncGenerator[ServerProcess]:
     process = await _started(config, env)
     server = ServerProcess(process=process)
     try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_collect, server)
-            try:
-                yield server
-            finally:
-                with anyio.CancelScope(shield=True):
-                    server.has_left = server.has_left or process.returncode is not None
-                    server.is_stopping = True
-                    tasks.start_soon(_drain, server)
-                    # Only a server that talks through its pipes leaves when they end; one that is still starting has
-                    # nothing to put in order.
-                    await _stop(process, ends_with_input=server.has_spoken and config.transport == "stdio")
-                    with anyio.move_on_after(_LAST_WORDS_SECONDS):
-                        await server.is_silent.wait()
-                tasks.cancel_scope.cancel()
+        with watched(process.pid):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_collect, server)
+                try:
+                    yield server
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        tasks.start_soon(_drain, server)
+                        await _end(server, is_spoken_to=config.transport == "stdio")
+                    tasks.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True):
             await _release(process)
@@ -172,6 +168,17 @@ async def _drain(server: ServerProcess) -> None:
     """Nobody listens any more; a server that is busy writing would not notice that its input has ended."""
     while await server.read():
         pass
+
+
+async def _end(server: ServerProcess, *, is_spoken_to: bool) -> None:
+    """Stop it, and hear its last words."""
+    server.has_left = server.has_left or server.process.returncode is not None
+    server.is_stopping = True
+    # Only a server that talks through its pipes leaves when they end, and one that is still starting has nothing
+    # to put in order.
+    await _stop(server.process, ends_with_input=is_spoken_to and server.has_spoken)
+    with anyio.move_on_after(_LAST_WORDS_SECONDS):
+        await server.is_silent.wait()
 
 
 async def _stop(process: Process, *, ends_with_input: bool) -> None:

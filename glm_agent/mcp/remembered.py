@@ -118,7 +118,10 @@ class Memory:
 
 
 def of_user() -> Memory | None:
-    """The user's memory, in the folder that ``GLM_AGENT_CACHE_DIR`` names or in the user's cache; None where it is empty."""
+    """The user's memory, in the folder that ``GLM_AGENT_CACHE_DIR`` names, else in the user's cache.
+
+    None where the variable is set to nothing.
+    """
     named = os.environ.get(CACHE_DIR)
     if named is None:
         return Memory()

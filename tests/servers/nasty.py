@@ -7,6 +7,7 @@ Speaks protocol 2025-11-25 by hand, without the SDK, so that it can break the ru
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -171,6 +172,8 @@ def main() -> None:
     if FAULT == "noise":
         print('Starting up…\n{}\n[]\n42\n{"level": "info"}\n{broken', flush=True)
         print("x" * 300_000, file=sys.stderr, flush=True)
+    if FAULT == "ignores_term":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if FAULT == "child":
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         assert STARTS is not None
@@ -192,7 +195,7 @@ def main() -> None:
                 send({"jsonrpc": "2.0", "id": request["id"], "error": error})
             case _:
                 pass
-    if FAULT == "ignores_eof":
+    if FAULT in ("ignores_eof", "ignores_term"):
         time.sleep(600)
 
 
