@@ -249,7 +249,7 @@ def test_authorization_that_cannot_work_is_an_error_with_its_place(oauth: object
 
 
 def test_a_token_without_an_end_is_not_refreshed_early() -> None:
-    from glm_agent.mcp.oauth import Tokens
+    from glm_agent.mcp.tokens import Tokens
 
     store = MemoryTokens()
     store.save("k", {"token": {"access_token": "t", "refresh_token": "r"}, "expires_at": 0})

@@ -24,7 +24,8 @@ from pydantic import AnyUrl
 from glm_agent.mcp.authorization import OAuth
 from glm_agent.mcp.callbacks import Login
 from glm_agent.mcp.failure import Refused, Unauthorized
-from glm_agent.mcp.url_policy import MAX_BODY, UrlPolicy
+from glm_agent.mcp.outside import Outside
+from glm_agent.mcp.url_policy import UrlPolicy
 
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -38,7 +39,7 @@ DEFAULT_REDIRECT = "http://127.0.0.1:33418/callback"
 """Stands in the metadata where nobody can log in: a flow that gets to the browser ends there."""
 
 
-def provider(oauth: OAuth, *, url: str, storage: TokenStorage, login: Login | None, policy: UrlPolicy) -> Provider:
+def provider(oauth: OAuth, *, url: str, storage: TokenStorage, login: Login | None) -> Provider:
     """The SDK's provider for the grant. Raises ``Refused`` where the configuration lacks what it needs."""
     with warnings.catch_warnings():
         # It warns where no issuer is given: that is the user's choice, and ``docs/mcp.md`` says what it costs.
@@ -49,7 +50,7 @@ def provider(oauth: OAuth, *, url: str, storage: TokenStorage, login: Login | No
             case "jwt_bearer":
                 return WorkloadProvider(oauth, url=url, storage=storage)
             case "enterprise":
-                return _enterprise(oauth, url, storage, policy)
+                return _enterprise(oauth, url, storage)
             case _:
                 return _authorization_code(oauth, url, storage, login)
 
@@ -74,6 +75,7 @@ def _authorization_code(oauth: OAuth, url: str, storage: TokenStorage, login: Lo
     async def send(authorization_url: str) -> None:
         if login is None:
             raise Unauthorized("it needs a login, and nobody is here to log in. Run: glm-agent mcp login")
+        UrlPolicy.check_page(authorization_url)
         answer.clear()
         answer.update(await login.authorize(authorization_url))
 
@@ -134,7 +136,7 @@ class WorkloadProvider(ClientCredentialsOAuthProvider):
         return httpx2.Request("POST", self._get_token_endpoint(), data=data)
 
 
-def _enterprise(oauth: OAuth, url: str, storage: TokenStorage, policy: UrlPolicy) -> Provider:
+def _enterprise(oauth: OAuth, url: str, storage: TokenStorage) -> Provider:
     if oauth.identity_provider is None or not oauth.issuer:
         raise Refused("'oauth' with the grant 'enterprise' needs 'issuer' and 'identityProvider'")
     return IdentityAssertionOAuthProvider(
@@ -143,7 +145,7 @@ def _enterprise(oauth: OAuth, url: str, storage: TokenStorage, policy: UrlPolicy
         oauth.client_id,
         oauth.client_secret,
         oauth.issuer,
-        _vouched(oauth, policy),
+        _vouched(oauth),
         scope=oauth.scope,
         token_endpoint_auth_method=(
             "client_secret_basic" if oauth.client_authentication == "client_secret_basic" else "client_secret_post"
@@ -151,10 +153,12 @@ def _enterprise(oauth: OAuth, url: str, storage: TokenStorage, policy: UrlPolicy
     )
 
 
-def _vouched(oauth: OAuth, policy: UrlPolicy) -> Callable[[str, str], Awaitable[str]]:
+def _vouched(oauth: OAuth) -> Callable[[str, str], Awaitable[str]]:
     """Exchanges the person's id token for an assertion that is for one server only."""
     identity = oauth.identity_provider
     assert identity is not None, "the caller has looked"
+    # The user names this one, not the server.
+    outside = Outside(UrlPolicy(identity.token_endpoint))
 
     async def exchange(audience: str, resource: str) -> str:
         data = {
@@ -166,11 +170,12 @@ def _vouched(oauth: OAuth, policy: UrlPolicy) -> Callable[[str, str], Awaitable[
             "audience": audience,
             "resource": resource,
         }
-        await policy.check(identity.token_endpoint)
-        async with httpx2.AsyncClient(timeout=30.0) as client:
-            response = await client.post(identity.token_endpoint, data=data)
-        if response.status_code != 200 or len(response.content) > MAX_BODY:
+        response = await outside.send(httpx2.Request("POST", identity.token_endpoint, data=data))
+        if response.status_code != 200:
             raise Refused(f"the identity provider answered with HTTP {response.status_code}")
-        return str(cast("dict[str, Any]", json.loads(response.content)).get("access_token", ""))
+        try:
+            return str(cast("dict[str, Any]", json.loads(response.content))["access_token"])
+        except (ValueError, KeyError, TypeError):
+            raise Refused("the identity provider answered without a token") from None
 
     return exchange
