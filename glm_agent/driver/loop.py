@@ -102,10 +102,14 @@ class Driver:
     async def _keep(self, slot: Slot, answer: Callable[[], Awaitable[Fact]]) -> None:
         """One answer: made, kept, received, shown, in this order."""
         async with self.steps.gate():
-            fact = cast("Fact", await slot.run(answer))
-            # Inside the gate: leaving it may raise, and then what is kept must be in the turn too.
-            self.turn = receive(self.turn, fact)
+            fact = await self._receive(slot, answer)
         self._observe(fact)
+
+    async def _receive(self, slot: Slot, answer: Callable[[], Awaitable[Fact]]) -> Fact:
+        """Inside the gate: leaving it may raise, and then what is kept must be in the turn too."""
+        fact = cast("Fact", await slot.run(answer))
+        self.turn = receive(self.turn, fact)
+        return fact
 
     async def _close_calls(self, reason: str) -> None:
         """Open calls get a result, so that the conversation can go on."""
@@ -188,14 +192,18 @@ class Driver:
         context = self._context(call)
         context.idempotency_key, context.approval = key, decision
         context.attempt = times_let_through(self.turn, call.id)
-        refused = await self.tools.permit(call, context)
-        if refused is None and self._effect(call) == "write":
-            intent = Intent(
-                key=intent_key(key, attempt=context.attempt), call_id=call.id, name=call.name, holder=self.steps.holder
-            )
-            kept = await intent_slot.run(partial(_same, intent))
-            context.was_started = isinstance(kept, Intent) and kept.holder != intent.holder
-        await self._keep(result_slot, partial(self._answer, call, context, refused))
+        async with self.steps.gate():  # one for both: a store that drains must not part an intent from its call
+            refused = await self.tools.permit(call, context)
+            if refused is None and self._effect(call) == "write":
+                await self._intend(call, context, intent_slot)
+            fact = await self._receive(result_slot, partial(self._answer, call, context, refused))
+        self._observe(fact)
+
+    async def _intend(self, call: ToolCall, context: ToolContext, slot: Slot) -> None:
+        key = intent_key(context.idempotency_key, attempt=context.attempt)
+        intent = Intent(key=key, call_id=call.id, name=call.name, holder=self.steps.holder)
+        kept = await slot.run(partial(_same, intent))
+        context.was_started = isinstance(kept, Intent) and kept.holder != intent.holder
 
     async def _answer(self, call: ToolCall, context: ToolContext, refused: Fact | None = None) -> Fact:
         if refused is not None:
