@@ -123,6 +123,14 @@ WORKLOADS = (
         metrics=(Metric(key="cpu_ms_step", unit="ms CPU a step", target=0.65),),
     ),
     Workload(
+        name="cache",
+        title="a turn of 30 steps: prompt tokens that no cache had (simulator)",
+        function="caches.missed",
+        parameters={"steps": 30},
+        systems=("ours",),
+        metrics=(Metric(key="missed_percent", unit="% of all", target=10.0, is_absolute=True),),
+    ),
+    Workload(
         name="text",
         title="5,000 text deltas",
         function="streams.text",
@@ -171,13 +179,31 @@ WORKLOADS = (
         metrics=(Metric(key="cpu_ms_step", unit="ms CPU a step", target=1.2),),
     ),
     Workload(
+        name="mcp-together",
+        title="500 MCP calls at once over one session, against the bare session",
+        function="sessions.together",
+        metrics=(
+            Metric(key="cpu_us", unit="µs CPU a call", target=1.2),
+            Metric(key="wall_us", unit="µs", is_stable=False),
+        ),
+    ),
+    Workload(
         name="mcp-big",
-        title="an MCP result of 50 MB against ten of 5 MB (the bare session takes over two minutes)",
+        title="an MCP result of 50 MB, against a pipe and `json` by hand (the bare session takes over two minutes)",
         function="sessions.big_result",
+        metrics=(
+            Metric(key="cpu_s", unit="s CPU", target=0.5, is_absolute=True, is_stable=False),
+            Metric(key="over_linear", unit="times ten of 5 MB", target=1.5, is_absolute=True, is_stable=False),
+        ),
+    ),
+    Workload(
+        name="mcp-deferred",
+        title="500 MCP tools behind the search, each",
+        function="sessions.deferred",
         systems=("ours",),
         metrics=(
-            Metric(key="over_linear", unit="times", target=1.5, is_absolute=True, is_stable=False),
-            Metric(key="cpu_ms_mb", unit="ms CPU a MB"),
+            Metric(key="step_us_tool", unit="µs CPU a step", target=0.2, is_absolute=True, is_stable=False),
+            Metric(key="run_us_tool", unit="µs CPU a run", is_absolute=True, is_stable=False),
         ),
     ),
     Workload(
