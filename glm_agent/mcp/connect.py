@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any
 
 import httpx2
 
-from glm_agent.mcp import sanitize
+from glm_agent.mcp import sanitize, token_store
 from glm_agent.mcp.authorization import OAuth
 from glm_agent.mcp.callbacks import Callbacks, Note
 from glm_agent.mcp.config import ServerConfig
@@ -22,7 +23,6 @@ from glm_agent.mcp.process import ServerProcess
 from glm_agent.mcp.repaired import Repaired
 from glm_agent.mcp.sse import events
 from glm_agent.mcp.stdio import speak
-from glm_agent.mcp.token_store import FileTokens
 
 _LEVELS = {"debug": 10, "info": 20, "notice": 20, "warning": 30, "error": 40, "critical": 50, "alert": 50}
 
@@ -86,7 +86,7 @@ def _authorization(config: ServerConfig, callbacks: Callbacks) -> httpx2.Auth | 
         return None
     from glm_agent.mcp.oauth import Authorized
 
-    store = callbacks.tokens or FileTokens()
+    store = callbacks.tokens or token_store.chosen(os.environ)
     return Authorized(config.url, oauth=config.oauth or OAuth(), store=store, login=callbacks.login)
 
 

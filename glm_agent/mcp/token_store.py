@@ -1,4 +1,6 @@
-"""Where tokens are kept between runs: one file a user, readable by that user alone. Does not import ``mcp``.
+"""Where tokens are kept between runs: one file a user, readable by that user alone, or the system's keyring.
+
+Does not import ``mcp``.
 
 What is kept is what a later process needs to refresh a token without a browser: the token with the time it ends,
 the client's registration, and the metadata of the authorization server that gave it.
@@ -18,8 +20,12 @@ from typing import Any, Protocol, cast
 from filelock import FileLock
 from platformdirs import user_data_path
 
+from glm_agent.errors import ConfigurationError
+
 Record = dict[str, Any]
 """``token``, ``expires_at`` (seconds since 1970), ``client``, ``server``, ``resource``: JSON values."""
+
+STORE_VARIABLE = "GLM_AGENT_MCP_TOKENS"
 
 _PRIVATE = 0o600
 
@@ -83,6 +89,21 @@ class FileTokens:
             with suppress(OSError):
                 os.unlink(name)
             raise
+
+
+def chosen(environ: Mapping[str, str]) -> TokenStore:
+    """The store that ``GLM_AGENT_MCP_TOKENS`` names: ``file``, which is the default, or ``keyring``.
+
+    Raises ``ConfigurationError`` for another word, and where a keyring cannot be used.
+    """
+    word = environ.get(STORE_VARIABLE, "").strip().lower() or "file"
+    if word == "file":
+        return FileTokens()
+    if word != "keyring":
+        raise ConfigurationError(f"{STORE_VARIABLE} is {word!r}: write file or keyring")
+    from glm_agent.mcp.keyring_store import KeyringTokens
+
+    return KeyringTokens()
 
 
 def key(server_url: str, client_id: str = "") -> str:
