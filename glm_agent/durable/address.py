@@ -52,7 +52,7 @@ class Address:
     @property
     def shown(self) -> str:
         """For people and logs: no password in it."""
-        return _hidden(self.url).replace("postgresql+psycopg", "postgresql")
+        return self.url if self.path else _hidden(self.url).replace("postgresql+psycopg", "postgresql")
 
     def __repr__(self) -> str:
         return f"Address({self.shown!r})"

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID, WorkflowHandleAsync
@@ -34,8 +34,10 @@ STEPS_VERSION: Final = "glm-agent-steps-1"
 CLOSE_SECONDS: Final = 15.0
 """How long a turn may take to close what it opened; a server's own end is bounded at 10 s."""
 
-Runner: TypeAlias = Callable[[JsonObject], Awaitable[JsonObject]]
-"""What a worker does with the spec of a turn: the outcome, as JSON."""
+Runner: TypeAlias = workflows.Entrance
+"""What a worker does with a turn: from the id of its run and its spec to the outcome, as JSON."""
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger("glm_agent.durable")
 
@@ -82,6 +84,10 @@ class Engine:
             self.database.close()
             raise
 
+    def call(self, function: Callable[..., Awaitable[_T]], *arguments: Any) -> _T:
+        """Run it on the engine's loop and wait. In no context: what is begun here is no part of a turn."""
+        return contextvars.Context().run(self.portal.call, function, *arguments)
+
     def close(self) -> None:
         """End it; what runs is cut off, and stays on record as unfinished."""
         with suppress(RuntimeError):
@@ -110,7 +116,7 @@ class Engine:
             raise JournalError(f"the turn '{workflow}' can go on only in a worker: start glm-agent worker")
         if (task := asyncio.current_task()) is not None:
             task.set_name(f"{workflows.TURN} {workflow}")
-        return await self.runner(spec)
+        return await self.runner(workflow, spec)
 
     async def _cancel_turns(self) -> None:
         """Give turns that run here the time to close what they opened: their servers are processes."""
@@ -139,13 +145,12 @@ class Engine:
     def attach(self, workflow: str, spec: JsonObject) -> Attached:
         """Begin a workflow that lasts until ``detach``; ``JournalError`` where another process was faster."""
         with self.database.explained():
-            # In no context: a session that is opened inside a worker's turn is no part of that turn.
-            return contextvars.Context().run(self.portal.call, self._attach, workflow, spec)
+            return self.call(self._attach, workflow, spec)
 
     def detach(self, attached: Attached, outcome: JsonObject) -> None:
         """End it with this outcome. That it was taken away meanwhile is no error: the record says so."""
         with self.database.explained():
-            contextvars.Context().run(self.portal.call, self._detach, attached, outcome)
+            self.call(self._detach, attached, outcome)
 
     async def _attach(self, workflow: str, spec: JsonObject) -> Attached:
         if workflow in self.attached:

@@ -33,7 +33,7 @@ from glm_agent.errors import JournalError
 from glm_agent.journal import records
 from glm_agent.journal.records import StoredRecord
 from glm_agent.messages import Decision, Fact, JsonObject, fact_from_json
-from glm_agent.turn import rebuild
+from glm_agent.turn import open_calls, rebuild
 
 LARGE_BYTES: Final = 256 * 1024
 """A record longer than this lies beside its step, which names it: steps are read as a whole, and often."""
@@ -63,6 +63,7 @@ class DatabaseSession:
         self.holder = uuid.uuid4().hex
         """New with every opening: an intent with another holder was begun by someone who is gone."""
         self._facts = list(records.facts_of(stored))
+        self._begun = records.begun_calls(stored)
         self._intents = {line.record.key: line.record for line in stored if isinstance(line.record, Intent)}
         self._nested = {line.record.key: line.record for line in stored if isinstance(line.record, NestedCall)}
         self._place = place
@@ -88,6 +89,12 @@ class DatabaseSession:
     def nested(self, key: str) -> NestedCall | None:
         """The nested call of this key that came to its end, in this process or an earlier one."""
         return self._nested.get(key)
+
+    def begun(self) -> frozenset[str]:
+        """Ids of the open calls that an earlier process began, or may have."""
+        if not self._begun:
+            return frozenset()
+        return self._begun & {call.id for call in open_calls(rebuild(self._facts).messages)}
 
     def decisions(self) -> Sequence[Decision]:
         """What other processes left for the calls that wait now; gone once it is kept as a fact."""
@@ -154,9 +161,12 @@ class DatabaseSession:
         return record
 
     def _write(self, kind: str, outcome: JsonObject, reserved: StepReservation) -> None:
+        def write() -> None:
+            reserved.run({"name": kind}, lambda: outcome)
+
         try:
             with self._place.database.explained():
-                self._place.context.copy().run(reserved.run, {"name": kind}, lambda: outcome)
+                self._place.context.copy().run(write)
         except dbos_errors.DBOSBaseException as error:
             raise JournalError(
                 f"session '{self.id}' goes on in another process, or was cancelled: what came here is not kept"

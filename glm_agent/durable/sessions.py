@@ -85,12 +85,12 @@ class DatabaseSessions:
 
     def sessions(self) -> list[SessionSummary]:
         """Every session, the one that was written last first."""
-        found = [self._summary(runs) for runs in all_runs(self._database).values()]
+        found = [summary_of(self._database, runs) for runs in all_runs(self._database).values()]
         return sorted(found, key=lambda each: each.updated, reverse=True)
 
     def summary(self, session_id: str) -> SessionSummary:
         """One session's summary; ``JournalError`` where there is none, with the nearest ids."""
-        return self._summary(self._runs(session_id))
+        return summary_of(self._database, self._runs(session_id))
 
     def facts(self, session_id: str) -> tuple[Fact, ...]:
         """The facts of a session in order, also while another process writes it."""
@@ -202,15 +202,6 @@ class DatabaseSessions:
             raise self._unknown(session_id)
         return runs
 
-    def _summary(self, runs: Sequence[Run]) -> SessionSummary:
-        """As the last run left it, or made from the records where that one has not ended in order."""
-        last = runs[-1]
-        if (outcome := last.outcome) is not None and "summary" in outcome:
-            return _summaries().validate_python(outcome["summary"])
-        stored = records_of(self._database, runs)
-        updated = stored[-1].at if stored else (last.status.updated_at or 0) / 1000
-        return summarise(last.session, origin=_origin(runs[0]), facts=records.facts_of(stored), updated=updated)
-
     def _add(self, session_id: str, stored: Sequence[StoredRecord], origin: Origin) -> None:
         """A whole session, which nobody sees before it is complete."""
         engine = engines.engine_for(self.address)
@@ -265,6 +256,16 @@ class _Worked:
 def as_json(summary: SessionSummary) -> JsonObject:
     """A summary as an outcome of a run keeps it."""
     return cast("JsonObject", _summaries().dump_python(summary, mode="json"))
+
+
+def summary_of(database: Database, runs: Sequence[Run]) -> SessionSummary:
+    """Of a session with these runs: as the last one left it, or made from the records where that has not ended."""
+    last = runs[-1]
+    if (outcome := last.outcome) is not None and "summary" in outcome:
+        return _summaries().validate_python(outcome["summary"])
+    stored = records_of(database, runs)
+    updated = stored[-1].at if stored else (last.status.updated_at or 0) / 1000
+    return summarise(last.session, origin=_origin(runs[0]), facts=records.facts_of(stored), updated=updated)
 
 
 def _own_run(runs: Sequence[Run]) -> Run | None:

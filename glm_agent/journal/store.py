@@ -97,7 +97,7 @@ def origin_of(header: dict[str, Any]) -> Origin:
 
 def new_origin(task: str) -> Origin:
     """Of a session that begins here and now."""
-    return Origin(created=time.time(), folder=_working_folder(), task=task, version=_own_version())
+    return Origin(created=time.time(), folder=_working_folder(), task=task, version=own_version())
 
 
 def _working_folder() -> str:
@@ -108,7 +108,8 @@ def _working_folder() -> str:
 
 
 @cache
-def _own_version() -> str:
+def own_version() -> str:
+    """Of the package that is installed."""
     try:
         return version("glm-agent")
     except PackageNotFoundError:

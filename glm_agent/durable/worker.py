@@ -1,0 +1,221 @@
+"""A worker: takes turns from queues, runs them, and takes over those of workers that died."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, TypeAlias
+
+import anyio
+import anyio.to_thread
+import sqlalchemy as sa
+from dbos import DBOS
+
+from glm_agent.durable import engine as engines
+from glm_agent.durable.address import Address
+from glm_agent.durable.engine import Engine
+from glm_agent.durable.liveness import is_worker
+from glm_agent.durable.queue import CONCURRENCY, POLL_SECONDS, QUEUE
+from glm_agent.durable.rows import Run, records_of, runs_of
+from glm_agent.durable.sessions import DatabaseSessions, as_json, summary_of
+from glm_agent.errors import AgentError, JournalError
+from glm_agent.messages import JsonObject, TurnResult, UserMessage
+
+REAP_SECONDS: Final = 1.0
+MAX_ATTEMPTS: Final = 20
+"""A turn that so many workers began and did not end is given up: it may be what ends them."""
+_TRIES: Final = 8
+"""Of a turn that the database failed, with waits between them of up to a minute."""
+
+_log = logging.getLogger("glm_agent.durable")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """A turn that a worker has to do."""
+
+    session: str
+    prompt: str | None
+    """What the user says; None where it is said already, or where the options name a task."""
+    is_resumed: bool
+    """Whether to go on with what is stored: nothing that was answered is asked again."""
+    attachments: tuple[str, ...]
+    options: JsonObject
+    """What the turn was put into the queue with."""
+    sessions: DatabaseSessions
+    """Where the turn's answers are kept: the ``journal`` of the agent that does it."""
+
+
+Do: TypeAlias = Callable[[Work], Awaitable[TurnResult]]
+"""Does a turn: makes the agent, and runs or resumes it."""
+
+
+@dataclass
+class Worker:
+    """Runs turns of these queues until it is closed; one per process.
+
+    Args:
+        url: The database.
+        do: Does one turn; called on the worker's event loop, many at once.
+        queues: Names of queues.
+        concurrency: Turns at once in each worker of these queues; kept with the queue. None leaves what is kept.
+        tell: Is told what happens, for people.
+    """
+
+    url: str
+    do: Do
+    queues: Sequence[str] = (QUEUE,)
+    concurrency: int | None = None
+    max_attempts: int = MAX_ATTEMPTS
+    tell: Callable[[str], object] = lambda _: None
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        """Begin; returns at once. Raises ``JournalError`` where the database cannot be used."""
+        self._sessions = DatabaseSessions(self.url)
+        self._engine = Engine(Address.parse(self.url), runner=self._run, queues=self.queues)
+        engines.install(self._engine)
+        with self._engine.database.explained():
+            for queue in self.queues:
+                self._engine.call(self._register, queue)
+        self._reaper = threading.Thread(target=self._reap, name="glm-agent reaper", daemon=True)
+        self._reaper.start()
+
+    def drain(self, seconds: float) -> bool:
+        """Begin nothing new, and wait until what runs is kept; False where that took longer."""
+        self._engine.drain.begin()
+        return self._engine.drain.wait(seconds)
+
+    def close(self) -> None:
+        """End; turns that are not done go on in another worker."""
+        self._stop.set()
+        self._reaper.join()
+        engines.close()
+
+    def __enter__(self) -> Worker:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def _register(self, queue: str) -> None:
+        await DBOS.register_queue_async(
+            queue,
+            worker_concurrency=self.concurrency or CONCURRENCY,
+            polling_interval_sec=POLL_SECONDS,
+            on_conflict="never_update" if self.concurrency is None else "always_update",
+        )
+
+    # -- a turn
+
+    async def _run(self, workflow: str, spec: JsonObject) -> JsonObject:
+        session = str(spec["session"])
+        run, attempts = await anyio.to_thread.run_sync(self._look, workflow, session)
+        if attempts > self.max_attempts:
+            said = f"given up: {attempts - 1} workers began it and did not live to its end"
+            return self._ended(workflow, {"stop_reason": "error", "detail": said, "error": _error("AgentError", said)})
+        self.tell(f"{workflow}: {'goes on' if run else 'begins'}")
+        outcome = await self._done(session, spec)
+        summary = await anyio.to_thread.run_sync(self._summary, session)
+        return self._ended(workflow, {**outcome, "summary": summary})
+
+    async def _done(self, session: str, spec: JsonObject) -> JsonObject:
+        """The outcome of a turn; where the database fails, it is tried again: that is no fault of the turn."""
+        for attempt in range(1, _TRIES + 1):
+            is_begun = await anyio.to_thread.run_sync(self._is_begun, session)
+            try:
+                return _outcome(await self.do(self._work(session, spec, is_begun=is_begun)))
+            except JournalError as error:
+                if attempt == _TRIES:
+                    return _failure(error)
+                self.tell(f"{session}: {error}")
+                await anyio.sleep(min(60.0, 2.0**attempt) * random.uniform(0.5, 1.0))
+            except Exception as error:  # whatever a tool or a hook of the user raises is that turn's
+                return _failure(error)
+        raise AssertionError
+
+    def _work(self, session: str, spec: JsonObject, *, is_begun: bool) -> Work:
+        return Work(
+            session=session,
+            prompt=None if is_begun else spec.get("prompt"),
+            is_resumed=is_begun or bool(spec.get("is_resumed")),
+            attachments=tuple(spec.get("attachments", ())),
+            options=spec.get("options", {}),
+            sessions=self._sessions,
+        )
+
+    def _look(self, workflow: str, session: str) -> tuple[bool, int]:
+        """Whether something of this run is on record, and how often it was begun."""
+        run = next(run for run in runs_of(self._engine.database, session) if run.workflow == workflow)
+        return bool(records_of(self._engine.database, [run])), run.status.recovery_attempts or 1
+
+    def _is_begun(self, session: str) -> bool:
+        """Whether this run's message is on record, so that the turn is gone on with."""
+        runs = runs_of(self._engine.database, session)
+        last: list[Run] = runs[-1:]
+        return any(isinstance(line.record, UserMessage) for line in records_of(self._engine.database, last))
+
+    def _summary(self, session: str) -> JsonObject:
+        database = self._engine.database
+        return as_json(summary_of(database, runs_of(database, session)))
+
+    def _ended(self, workflow: str, outcome: JsonObject) -> JsonObject:
+        detail = f": {outcome['detail']}" if outcome.get("detail") else ""
+        self.tell(f"{workflow}: {outcome['stop_reason']}{detail}")
+        return outcome
+
+    # -- those that died
+
+    def _reap(self) -> None:
+        """Give the turns of dead workers back to their queues, where anybody takes them."""
+        while True:
+            with suppress(JournalError), self._engine.database.explained():
+                self._take_over()
+            if self._stop.wait(REAP_SECONDS * random.uniform(0.8, 1.2)):
+                return
+
+    def _take_over(self) -> None:
+        dead = self._engine.liveness.dead(filter(is_worker, self._holders()))
+        if dead:
+            self.tell(f"takes over from {', '.join(dead)}")
+            # Not public; what is public loses how often a turn was begun.
+            DBOS._recover_pending_workflows(dead)  # pyright: ignore[reportPrivateUsage]
+
+    def _holders(self) -> list[str]:
+        """The processes that have turns."""
+        name = "workflow_status" if self._engine.address.path else "dbos.workflow_status"
+        query = sa.text(f"SELECT DISTINCT executor_id FROM {name} WHERE status = 'PENDING'")
+        with self._engine.database.engine.connect() as connection:
+            return [str(row[0]) for row in connection.execute(query)]
+
+
+def _outcome(result: TurnResult) -> JsonObject:
+    output: Any = result.output
+    return {
+        "stop_reason": result.stop_reason,
+        "detail": result.detail,
+        "output": output if isinstance(output, str) else _plain(output),
+        "steps": result.steps,
+        "usage": asdict(result.usage),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A value of an output type as JSON."""
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(value, serialize_unknown=True)
+
+
+def _failure(error: Exception) -> JsonObject:
+    said = str(error) if isinstance(error, AgentError) else f"{type(error).__name__}: {error}"
+    return {"stop_reason": "error", "detail": said[:2_000], "error": _error(type(error).__name__, said[:2_000])}
+
+
+def _error(kind: str, said: str) -> JsonObject:
+    return {"type": kind, "message": said}
