@@ -311,6 +311,8 @@ class TurnStarted:
     session: str = ""
     turn: int = 1
     """Number of the turn within its session, from 1. The same number again continues that turn."""
+    version: str = ""
+    """The version of glm-agent that began or continued it, where the session is stored."""
     kind: Literal["turn_started"] = "turn_started"
 
 

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any, Self
 from glm_agent.agent import given, names, stores
 from glm_agent.agent.attachments import Attachment, parts
 from glm_agent.agent.budget import Budget
+from glm_agent.agent.changes import changes, own_version
 from glm_agent.agent.providers import model_maker
 from glm_agent.agent.runtime import Blocking, Runtime, Runtimes
 from glm_agent.agent.start import begin
-from glm_agent.driver import Approver, Driver, EventStream, InlineSteps, NestingTools, Observer, Steps
+from glm_agent.driver import Approver, Driver, EventStream, InlineSteps, NestingTools, Observer, Steps, heeding, tell
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import (
-    ApprovalDecision,
+    Decision,
     Message,
     ModelSettings,
+    Notice,
     TurnResult,
     TurnStarted,
     UserMessage,
@@ -216,13 +218,15 @@ class Agent:
         self,
         session: str | None = None,
         *,
-        decisions: Sequence[ApprovalDecision] = (),
+        decisions: Sequence[Decision] = (),
         deps: Any = None,
         observers: Sequence[Observer] = (),
     ) -> TurnResult:
         """Finish the turn of a stored session that was cut off: nothing that was answered is asked again.
 
-        ``decisions`` answer the approvals it waits for. A turn that has its answer returns it.
+        ``decisions`` answer what it waits for: an ``ApprovalDecision`` whether a call may run, an ``OutcomeDecision``
+        what came of a call that a process left when it died. What was decided elsewhere (``Journal.decide``) is taken
+        first. A turn that has its answer returns it. What is different since it began is a ``Notice``.
         """
         return await self._run(None, session=session, deps=deps, observers=observers, decisions=decisions)
 
@@ -298,7 +302,7 @@ class Agent:
         session: str | None = None,
         deps: Any = None,
         observers: Sequence[Observer] = (),
-        decisions: Sequence[ApprovalDecision] = (),
+        decisions: Sequence[Decision] = (),
     ) -> TurnResult:
         session = given.session(session) or self._session
         said = _Said((*(messages or ()), *((message,) if message else ())), session or "")
@@ -318,15 +322,27 @@ class Agent:
                         settings=self._settings,
                         max_steps=self._max_steps,
                         session=kept.session,
+                        version=own_version() if kept.is_stored else "",
                     )
-                    turn, facts = begin(kept.turn, started, message, messages=messages, decisions=decisions)
+                    turn, facts = begin(
+                        kept.turn,
+                        started,
+                        message,
+                        messages=messages,
+                        decisions=decisions,
+                        left=kept.steps.decisions(),
+                        begun=kept.steps.begun(),
+                    )
+                    if message is None and kept.turn is not None and facts:
+                        for change in changes(kept.turn.started, started):
+                            tell(watchers, Notice(text=f"since the turn began: {change}", source="session"))
                     driver = said.driver = Driver(
                         turn=turn,
                         model=self._recorded(self._wrapped(runtime.model, turn), kept.steps),
                         tools=tools,
                         steps=kept.steps,
                         observers=watchers,
-                        approve=self._approve,
+                        approve=heeding(self._approve, kept.steps) if self._approve is not None else None,
                         deps=deps,
                         timeout_seconds=self._budget.timeout_seconds,
                     )

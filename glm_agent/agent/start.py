@@ -7,8 +7,20 @@ from dataclasses import replace
 
 from glm_agent.context import repair
 from glm_agent.errors import ConfigurationError
-from glm_agent.messages import ApprovalDecision, Fact, HistoryReplaced, Message, TurnResult, TurnStarted, UserMessage
-from glm_agent.turn import Turn, cancel, pending
+from glm_agent.messages import (
+    ApprovalDecision,
+    ApprovalRequested,
+    Decision,
+    Fact,
+    HistoryReplaced,
+    Message,
+    OutcomeUnknown,
+    ToolCall,
+    TurnResult,
+    TurnStarted,
+    UserMessage,
+)
+from glm_agent.turn import Turn, cancel, pending, receive
 
 
 def begin(
@@ -17,9 +29,15 @@ def begin(
     message: UserMessage | None,
     *,
     messages: Sequence[Message] | None,
-    decisions: Sequence[ApprovalDecision],
+    decisions: Sequence[Decision],
+    left: Sequence[Decision] = (),
+    begun: frozenset[str] = frozenset(),
 ) -> tuple[Turn, list[Fact]]:
-    """The turn to drive and the facts it begins with. Without ``message``, what is there is gone on with."""
+    """The turn to drive and the facts it begins with. Without ``message``, what is there is gone on with.
+
+    ``left`` are the decisions that other processes made before these ``decisions``; ``begun`` are open calls that may
+    have taken effect.
+    """
     if stored is None:
         return _new_session(started, message, messages)
     if messages is not None:
@@ -27,9 +45,21 @@ def begin(
             f"the session {started.session!r} has a conversation of its own: leave out messages=, or use a new session"
         )
     if message is None:
-        return stored, _rest_of_turn(stored, started, decisions)
-    closed = cancel(stored, reason="the turn was left and a new message came")
+        return stored, _rest_of_turn(stored, started, decisions, left=left)
+    closed = _left_open(stored, begun=begun)
     return stored, [*closed, replace(started, turn=stored.started.turn + 1), message]
+
+
+def _left_open(turn: Turn, *, begun: frozenset[str]) -> list[Fact]:
+    """What closes the calls of a turn that nobody finishes; of those that may have taken effect it says so."""
+    unknown = [
+        OutcomeUnknown(call_id=call.id, name=call.name, arguments=call.arguments, reason="the turn was left")
+        for call in pending(turn)
+        if isinstance(call, ToolCall) and call.id in begun
+    ]
+    for fact in unknown:
+        turn = receive(turn, fact)
+    return [*unknown, *cancel(turn, reason="the turn was left and a new message came")]
 
 
 def _new_session(
@@ -52,15 +82,27 @@ def _new_session(
     return Turn(started=started), facts
 
 
-def _rest_of_turn(turn: Turn, started: TurnStarted, decisions: Sequence[ApprovalDecision]) -> list[Fact]:
+def _rest_of_turn(
+    turn: Turn, started: TurnStarted, decisions: Sequence[Decision], *, left: Sequence[Decision]
+) -> list[Fact]:
     """What is left of a turn that was cut off, under the terms of now; nothing where it has its answer."""
-    waiting = {request.call_id for request in turn.requested}
-    for decision in decisions:
-        if decision.call_id not in waiting:
-            known = ", ".join(sorted(waiting)) or "none"
-            raise ConfigurationError(f"no call {decision.call_id!r} waits for approval; waiting: {known}")
+    _check(decisions, turn, decided={decision.call_id for decision in left})
     if turn.messages:
         (first, *_) = pending(turn)
         if isinstance(first, TurnResult) and first.stop_reason == "end_turn":
             return []
-    return [replace(started, turn=turn.started.turn), *decisions]
+    return [replace(started, turn=turn.started.turn), *left, *decisions]
+
+
+def _check(decisions: Sequence[Decision], turn: Turn, *, decided: set[str]) -> None:
+    """Each decision must answer a call that waits for one of its kind, and be the only one."""
+    for decision in decisions:
+        waiting = {request.call_id: request for request in turn.requested if request.call_id not in decided}
+        request = waiting.get(decision.call_id)
+        if request is None:
+            known = ", ".join(f"{each.call_id} ({each.name})" for each in waiting.values()) or "none"
+            raise ConfigurationError(f"no call {decision.call_id!r} waits for a decision; waiting: {known}")
+        if isinstance(request, ApprovalRequested) != isinstance(decision, ApprovalDecision):
+            wanted = "ApprovalDecision" if isinstance(request, ApprovalRequested) else "OutcomeDecision"
+            raise ConfigurationError(f"call {decision.call_id!r} waits for an {wanted}, and got {decision!r}")
+        decided = {*decided, decision.call_id}

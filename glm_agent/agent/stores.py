@@ -37,6 +37,11 @@ class Kept:
     results: Path | None = None
     """A folder for results that are too long for the model."""
 
+    @property
+    def is_stored(self) -> bool:
+        """Whether anything is kept at all."""
+        return not isinstance(self.steps, InlineSteps)
+
 
 def sessions(given: Any = None) -> Sessions:
     """The store that was given, or what its name means: the address of a database, else a file of the journal.

@@ -5,6 +5,7 @@ answers are got: at once, early, kept, shown, cancelled. What the answers are is
 model, the tools and the turn; a feature wraps one of those and never adds a branch here.
 """
 
+from glm_agent.driver.heeding import heeding
 from glm_agent.driver.loop import Approver, Driver
 from glm_agent.driver.nested import NestingTools
 from glm_agent.driver.observers import Observer, tell
@@ -23,5 +24,6 @@ __all__ = [
     "Record",
     "Slot",
     "Steps",
+    "heeding",
     "tell",
 ]

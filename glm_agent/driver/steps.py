@@ -77,6 +77,10 @@ class Steps(Protocol):
         """The nested call of this key that came to its end, also in another process; None where none did."""
         ...
 
+    def begun(self) -> frozenset[str]:
+        """Ids of the open calls that have an intent on record: they may have taken effect."""
+        ...
+
     def decisions(self) -> Sequence[Decision]:
         """What other processes left for the calls that wait now; gone once it is kept as a fact."""
         ...
@@ -101,6 +105,9 @@ class InlineSteps:
 
     def nested(self, key: str) -> NestedCall | None:  # noqa: ARG002
         return None
+
+    def begun(self) -> frozenset[str]:
+        return frozenset()
 
     def decisions(self) -> Sequence[Decision]:
         return ()

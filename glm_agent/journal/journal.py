@@ -67,11 +67,11 @@ class Journal:
         """
         lock = self._locked(session_id)
         try:
-            facts = records.facts_of(log.stored(self._database, session_id))
+            stored = log.stored(self._database, session_id)
             described, options = self._described.pop(session_id, ("", None))
             return Session(
                 session_id,
-                facts=facts,
+                stored=stored,
                 task=task or described,
                 options=options,
                 database=self._database,
@@ -300,11 +300,8 @@ def _header_setup(header: dict[str, Any]) -> Setup:
     """How an exported session was run, as far as its header says it."""
     found = header.get("setup")
     said = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
-    options, versions = said.get("options"), said.get("versions")
-    return Setup(
-        options=cast("JsonObject", options) if isinstance(options, dict) else {},
-        versions=tuple(map(str, versions)) if isinstance(versions, list) else (),  # pyright: ignore[reportUnknownArgumentType]
-    )
+    options = said.get("options")
+    return Setup(options=cast("JsonObject", options) if isinstance(options, dict) else {})
 
 
 def _origin(header: dict[str, Any]) -> Origin:

@@ -33,7 +33,7 @@ _INSERT_SESSION: Final = """INSERT INTO sessions (id, origin, summary, summarise
 _INSERT_RECORD: Final = """INSERT INTO records (number, session, at, kind, key, data) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (session, key) WHERE key IS NOT NULL DO NOTHING"""
 
-_SELECT_SESSIONS: Final = f"""SELECT id, origin, setup, summary, summarised,
+_SELECT_SESSIONS: Final = f"""SELECT id, origin, summary, summarised,
     (SELECT max(number) FROM records WHERE number BETWEEN s.number * {_PLACES} AND (s.number + 1) * {_PLACES} - 1)
     FROM sessions AS s"""
 
@@ -57,7 +57,6 @@ class SessionLog:
         self._database = database
         self._id = id
         self._options = options
-        self._setup = Setup()
         self._origin = Origin(created=time.time(), folder=_working_folder(), task=task, version=_own_version())
         self._session = 0
         self._last = 0
@@ -115,18 +114,16 @@ class SessionLog:
     def end(self, facts: Sequence[Fact]) -> None:
         """Keep the summary of a session that now consists of these facts."""
         if self._at:
-            found = summarise(self._id, origin=self._origin, facts=facts, updated=self._at, setup=self._setup)
+            found = summarise(self._id, origin=self._origin, facts=facts, updated=self._at)
             values = (_summaries().dump_json(found).decode(), self._last, self._session)
             self._database.execute("UPDATE sessions SET summary = ?, summarised = ? WHERE number = ?", values)
 
     def _begin(self) -> None:
         with self._database.transaction() as connection:
             self._session, self._last = _begin(connection, self._id, self._origin)
-            sql = "SELECT origin, setup FROM sessions WHERE number = ?"
-            ((origin, setup),) = connection.execute(sql, (self._session,))
-            self._setup = _written(_setup(setup), options=self._options)
-            if (text := _setups().dump_json(self._setup).decode()) != setup:
-                connection.execute("UPDATE sessions SET setup = ? WHERE number = ?", (text, self._session))
+            ((origin,),) = connection.execute("SELECT origin FROM sessions WHERE number = ?", (self._session,))
+            if self._options is not None:
+                _set_up(connection, self._session, Setup(options=self._options))
         self._origin = _origins().validate_json(origin)
 
 
@@ -136,11 +133,16 @@ def add(
     """A whole session at once: all of it or nothing."""
     with database.transaction() as connection:
         session, last = _begin(connection, id, origin)
-        text = _setups().dump_json(setup or Setup()).decode()
-        connection.execute("UPDATE sessions SET setup = ? WHERE number = ?", (text, session))
+        if setup is not None:
+            _set_up(connection, session, setup)
         for number, line in enumerate(stored, start=last + 1):
             record, text = records.encode(line.record)
             connection.execute(_INSERT_RECORD, _row(session, number, record, text, at=line.at))
+
+
+def _set_up(connection: sqlite3.Connection, session: int, setup: Setup) -> None:
+    text = _setups().dump_json(setup).decode()
+    connection.execute("UPDATE sessions SET setup = ? WHERE number = ?", (text, session))
 
 
 def delete(database: Database, id: str) -> None:
@@ -166,7 +168,7 @@ def has(database: Database, id: str) -> bool:
 def setup(database: Database, id: str) -> Setup:
     """How a session is run; an empty one where nobody said it."""
     rows = database.read("SELECT setup FROM sessions WHERE id = ?", (id,))
-    return _setup(rows[0][0]) if rows else Setup()
+    return _setups().validate_json(rows[0][0]) if rows and rows[0][0] else Setup()
 
 
 def left(database: Database, id: str) -> list[Left]:
@@ -239,25 +241,14 @@ def _numbers(session: int) -> tuple[int, int]:
     return session * _PLACES, (session + 1) * _PLACES - 1
 
 
-def _summary(database: Database, row: tuple[str, str, str, str, int, int | None]) -> SessionSummary:
-    id, origin, setup, summary, summarised, last = row
+def _summary(database: Database, row: tuple[str, str, str, int, int | None]) -> SessionSummary:
+    id, origin, summary, summarised, last = row
     if summary and summarised == last:
         return _summaries().validate_json(summary)
     lines = stored(database, id)
     begun = _origins().validate_json(origin)
     updated = lines[-1].at if lines else begun.created
-    return summarise(id, origin=begun, facts=records.facts_of(lines), updated=updated, setup=_setup(setup))
-
-
-def _setup(text: str) -> Setup:
-    return _setups().validate_json(text) if text else Setup()
-
-
-def _written(setup: Setup, *, options: JsonObject | None) -> Setup:
-    """The setup of a session that this process writes from now on."""
-    version = _own_version()
-    versions = setup.versions if version in setup.versions[-1:] else (*setup.versions, version)
-    return Setup(options=setup.options if options is None else options, versions=versions)
+    return summarise(id, origin=begun, facts=records.facts_of(lines), updated=updated)
 
 
 @cache

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeGuard, cast, get_args
 
 from glm_agent.driver import Intent, NestedCall, Record
 from glm_agent.errors import JournalError
-from glm_agent.messages import Fact, ToolCall, ToolResult, fact_from_json, fact_to_json
+from glm_agent.messages import Fact, ModelResponse, ToolCall, ToolResult, fact_from_json, fact_to_json
 
 FORMAT: Final = "glm-agent-session"
 FORMAT_VERSION: Final = 1
@@ -85,6 +85,20 @@ def _nested_call(data: dict[str, Any]) -> NestedCall:
 def facts_of(stored: Iterable[StoredRecord]) -> tuple[Fact, ...]:
     """The facts among the records, in order."""
     return tuple(line.record for line in stored if is_fact(line.record))
+
+
+def begun_calls(stored: Iterable[StoredRecord]) -> frozenset[str]:
+    """Ids of the calls of the last response that may have been begun: their intents are on record."""
+    begun = set[str]()
+    for line in stored:
+        match line.record:
+            case ModelResponse():
+                begun.clear()
+            case Intent():
+                begun.add(line.record.call_id)
+            case _:
+                pass
+    return frozenset(begun)
 
 
 def to_lines(header: dict[str, Any], stored: Iterable[StoredRecord]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from types import TracebackType
 from typing import Self
@@ -17,7 +17,9 @@ from glm_agent.journal import inbox, records
 from glm_agent.journal.database import Database
 from glm_agent.journal.lock import SessionLock
 from glm_agent.journal.log import SessionLog
+from glm_agent.journal.records import StoredRecord
 from glm_agent.messages import Decision, Fact, JsonObject
+from glm_agent.turn import open_calls, rebuild
 
 
 class Session:
@@ -29,7 +31,7 @@ class Session:
         self,
         id: str,
         *,
-        facts: tuple[Fact, ...],
+        stored: Sequence[StoredRecord],
         task: str,
         options: JsonObject | None = None,
         database: Database,
@@ -38,7 +40,8 @@ class Session:
         self.id = id
         self.holder = uuid.uuid4().hex
         """New with every opening: an intent with another holder was begun by someone who is gone."""
-        self._facts = list(facts)
+        self._facts = list(records.facts_of(stored))
+        self._begun = records.begun_calls(stored)
         self._database = database
         self._log = SessionLog(database, id, task=task, options=options)
         self._lock = lock
@@ -61,6 +64,12 @@ class Session:
     def nested(self, key: str) -> NestedCall | None:
         """The nested call of this key that came to its end, in this process or an earlier one."""
         return self._log.nested(key)
+
+    def begun(self) -> frozenset[str]:
+        """Ids of the open calls that an earlier process began, or may have."""
+        if not self._begun:
+            return frozenset()
+        return self._begun & {call.id for call in open_calls(rebuild(self._facts).messages)}
 
     def decisions(self) -> tuple[Decision, ...]:
         """What other processes decided about the calls that wait now; kept as a fact, it is taken."""

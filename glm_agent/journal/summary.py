@@ -46,8 +46,6 @@ class Setup:
 
     options: JsonObject = field(default_factory=dict[str, Any])
     """What the front door was given, so that it can go on in the same way."""
-    versions: tuple[str, ...] = ()
-    """The versions of glm-agent that wrote it, in their order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,9 +77,7 @@ class SessionSummary:
     """The versions of glm-agent that wrote it, in their order."""
 
 
-def summarise(
-    id: str, *, origin: Origin, facts: Sequence[Fact], updated: float, setup: Setup | None = None
-) -> SessionSummary:
+def summarise(id: str, *, origin: Origin, facts: Sequence[Fact], updated: float) -> SessionSummary:
     """The summary of a session with these facts, the last kept at ``updated``."""
     turn = _turn(facts)
     starts = [fact for fact in facts if isinstance(fact, TurnStarted)]
@@ -100,13 +96,13 @@ def summarise(
         cost_usd=_cost(facts),
         settings_hash=settings_hash(starts[-1]) if starts else "",
         waiting=len(turn.requested) if turn is not None else 0,
-        versions=setup.versions if setup is not None and setup.versions else tuple(filter(None, [origin.version])),
+        versions=tuple(dict.fromkeys(filter(None, [origin.version, *(start.version for start in starts)]))),
     )
 
 
 def settings_hash(started: TurnStarted) -> str:
     """Equal for turns whose requests are made of the same."""
-    text = fact_to_json(replace(started, session="", turn=1))
+    text = fact_to_json(replace(started, session="", turn=1, version=""))
     return hashlib.sha256(text).hexdigest()[:12]
 
 
