@@ -1,9 +1,10 @@
-"""An MCP server on standard input and output, by the official SDK."""
+"""An MCP server on standard input and output, by the official SDK: python -m benchmarks.echo_server [TOOLS]."""
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 
 from mcp.server import MCPServer
 
@@ -22,7 +23,14 @@ def big(megabytes: int) -> str:
     return "x" * (megabytes * 2**20)
 
 
+def find(query: str, limit: int = 10, mode: str = "fast", min_score: float = 0.5) -> str:
+    return f"{query} {limit} {mode} {min_score}"
+
+
 if __name__ == "__main__":
+    for number in range(int(sys.argv[1]) if len(sys.argv) > 1 else 0):
+        told = f"Search the catalogue number {number} and give back the best matching records."
+        server.add_tool(find, name=f"tool_{number:03}", description=told)
     logging.disable(logging.INFO)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(os.getppid()) | {1})} & set(range(os.cpu_count() or 1)))

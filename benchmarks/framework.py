@@ -45,10 +45,11 @@ class Framework:
         return str(events.result.output)
 
     @asynccontextmanager
-    async def served(self, model: str, command: list[str]) -> AsyncGenerator[Agent, None]:
+    async def served(self, model: str, command: list[str], **settings: Any) -> AsyncGenerator[Agent, None]:
         """An agent whose only tools are those of an MCP server."""
         servers = {"mcpServers": {"echo": {"command": command[0], "args": command[1:]}}}
-        async with self.build(model.replace(".techo", ".techo__echo"), {}, mcp_servers=[servers]) as agent:
+        model = model.replace(".techo", ".techo__echo")
+        async with self.build(model, {}, mcp_servers=[servers], **settings) as agent:
             yield agent
 
     async def _keep_open(self, agent: Agent) -> None:

@@ -86,6 +86,8 @@ def arguments(tool: str, step: int) -> dict[str, Any]:
             return {"page": step}
         case "echo":
             return {"text": f"hello {step}"}
+        case "call_tool":
+            return {"name": "echo__echo", "arguments": {"text": f"hello {step}"}}
         case _:
             return {"query": f"query {step}", "limit": 5}
 

@@ -1,7 +1,9 @@
-"""MCP servers: one call through us and through the bare session of the official SDK."""
+"""MCP servers: calls through us and through the bare session of the official SDK, or by hand where it takes minutes."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import sys
 import time
 from collections.abc import AsyncGenerator
@@ -70,12 +72,78 @@ async def agent(system: Any, *, steps: int = 50) -> dict[str, float]:
     return {"cpu_ms_step": middle(laps[1:]).cpu / (steps + 1) * 1e3}
 
 
+async def together(system: Any, *, count: int = 500) -> dict[str, float]:
+    """Calls over one session, all at once."""
+    async with caller(system) as call:
+        await asyncio.gather(*(echo(call, place) for place in range(count)))
+        laps = []
+        for _ in range(5):
+            with Clock() as clock:
+                await asyncio.wait_for(asyncio.gather(*(echo(call, place) for place in range(count))), 60)
+            laps.append(clock)
+    lap = middle(laps)
+    return {"cpu_us": lap.cpu / count * 1e6, "wall_us": lap.wall / count * 1e6}
+
+
+async def deferred(system: Any, *, few: int = 10, many: int = 500, steps: int = 50) -> dict[str, float]:
+    """What a tool costs that is registered, but stands behind the search: in each step, and in each run."""
+    (step_few, run_few), (step_many, run_many) = [await costs_with(system, count, steps) for count in (few, many)]
+    more = (many - few) / 1e6
+    return {"step_us_tool": (step_many - step_few) / more, "run_us_tool": (run_many - run_few) / more}
+
+
+async def costs_with(system: Any, count: int, steps: int) -> tuple[float, float]:
+    """CPU seconds of a step, and of a run of one step, with so many tools deferred."""
+    costs = []
+    for length in (1, steps + 1):
+        server = [*SERVER, str(count)]
+        async with system.served(f"loop-{length}.tcall_tool", server, tool_search=0) as loop:
+            laps = []
+            for _ in range(8):
+                with Clock() as clock:
+                    assert await system.run(loop) == "done"
+                laps.append(clock.cpu)
+        costs.append(min(laps[1:]))
+    return (costs[1] - costs[0]) / steps, costs[0]
+
+
 async def big_result(system: Any, *, small: int = 5, large: int = 50) -> dict[str, float]:
     """Results that no model could read; whether the cost grows with the size or with its square."""
-    async with caller(system) as call:
+    async with pipe(SERVER) if type(system).__name__ == "Handwritten" else caller(system) as call:
         await echo(call, 0)
-        costs = [await cost_of(call, megabytes) for megabytes in (small, large)]
-    return {"over_linear": costs[1] / costs[0] * small / large, "cpu_ms_mb": costs[1] / large * 1e3}
+        costs = [min([await cost_of(call, megabytes) for _ in range(3)]) for megabytes in (small, large)]
+    return {"over_linear": costs[1] / costs[0] * small / large, "cpu_s": costs[1], "cpu_ms_mb": costs[1] / large * 1e3}
+
+
+@asynccontextmanager
+async def pipe(command: list[str]) -> AsyncGenerator[Any, None]:
+    """The same by hand, without any library: a line out, a line in, ``json`` both ways."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=2**27
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    write, read = process.stdin.write, process.stdout
+
+    async def asked(method: str, params: dict[str, Any]) -> dict[str, Any]:
+        write(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode() + b"\n")
+        pieces = [await read.read(2**20)]
+        while not pieces[-1].endswith(b"\n"):
+            pieces.append(await read.read(2**20))
+        result: dict[str, Any] = json.loads(b"".join(pieces))["result"]
+        return result
+
+    async def call(name: str, arguments: dict[str, Any]) -> str:
+        return str((await asked("tools/call", {"name": name, "arguments": arguments}))["content"][0]["text"])
+
+    client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "hand", "version": "1"}}
+    await asked("initialize", client)
+    write(b'{"jsonrpc": "2.0", "method": "notifications/initialized"}\n')
+    try:
+        yield call
+    finally:
+        process.stdin.close()
+        await process.wait()
 
 
 async def cost_of(call: Any, megabytes: int) -> float:

@@ -158,6 +158,18 @@ def test_results_keep_data_and_lose_terminal_codes_and_lone_surrogates() -> None
     assert sanitize.content("a\tb\r\n\x1b[2J👨‍👩‍👧 \ud800") == "a\tb\r\n👨‍👩‍👧 \ufffd"
 
 
+@given(st.text(st.characters(codec="ascii"), max_size=30))
+def test_plain_text_is_cleaned_as_any_other(text: str) -> None:
+    assert sanitize.content(f"é{text}") == f"é{sanitize.content(text)}"
+
+
+@given(st.text(max_size=30))
+def test_what_is_clean_stays_the_same_object(text: str) -> None:
+    clean = f"é{sanitize.content(text)}"
+    assert sanitize.content(clean) is cleaned once.
+    assert "\x1b" in clean or sanitize.content(clean) is clean
+
+
 def test_schemas_are_cleaned_in_their_prose_only() -> None:
     schema = {"properties": {"a\u200b": {"description": "x\u200by", "enum": ["p\u200bq"]}}}
     assert sanitize.schema(schema) == {"properties": {"a\u200b": {"description": "xy", "enum": ["p\u200bq"]}}}

@@ -16,12 +16,19 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
 _INVISIBLE = re.compile(r"[\u00ad\u061c\u180e\u200b-\u200f\u2060-\u2064\u206a-\u206f\ufeff\ufff9-\ufffb]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_ANY = re.compile(f"{_CONTROL.pattern[:-1]}\x1b\ud800-\udfff]")
+_ASCII_CONTROLS = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 127])
 
 _Json = TypeVar("_Json")
 
 
 def content(text: str) -> str:
     """A result's text without terminal codes, control characters, overrides and tags; the rest is data and stays."""
+    # Results may have many megabytes: one look, and for most of them a cheap one, where nothing is to be done.
+    if text.isascii():
+        return (_ANSI.sub("", text) if "\x1b" in text else text).translate(_ASCII_CONTROLS)
+    if _ANY.search(text) is None:
+        return text
     return _CONTROL.sub("", _ANSI.sub("", _SURROGATE.sub("\ufffd", text)))
 
 
