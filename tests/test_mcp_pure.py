@@ -166,8 +166,7 @@ def test_plain_text_is_cleaned_as_any_other(text: str) -> None:
 @given(st.text(max_size=30))
 def test_what_is_clean_stays_the_same_object(text: str) -> None:
     clean = f"é{sanitize.content(text)}"
-    assert sanitize.content(clean) is cleaned once.
-    assert "\x1b" in clean or sanitize.content(clean) is clean
+    assert sanitize.content(clean) is clean
 
 
 def test_schemas_are_cleaned_in_their_prose_only() -> None:
