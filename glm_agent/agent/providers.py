@@ -82,6 +82,10 @@ def _maker(
         connection = Connection(model)
         return lambda: connection
     provider, name = _split(model.strip())
+    if provider == "replay":
+        if client is not None:
+            raise ConfigurationError(f"the model '{model}' sends nothing: leave out client= and --record")
+        return lambda: Connection(_played(name, catalog))
     if provider and not is_first:
         api_key = base_url = None  # they belong to the first one's host
 
@@ -132,7 +136,7 @@ def _split(model: str) -> tuple[str, str]:
         raise ConfigurationError(f"the model {model!r} is not a name: write one such as 'glm-5.3-flash'")
     if not colon or "/" in provider or provider.lower().startswith("glm-"):
         return "", model
-    known = ["simulate", *DIALECTS]
+    known = ["simulate", "replay", *DIALECTS]
     if provider not in known:
         close = difflib.get_close_matches(provider, known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
@@ -158,6 +162,12 @@ def _key(dialect: Dialect, model: str, environ: Mapping[str, str]) -> str:
 
 def _base_url(dialect: Dialect, environ: Mapping[str, str]) -> str:
     return next(filter(None, (environ.get(name, "").strip() for name in dialect.base_url_names)), dialect.base_url)
+
+
+def _played(path: str, catalog: Mapping[str, ModelInfo] | None) -> Model:
+    from glm_agent.agent.played import played
+
+    return played(path, catalog=catalog)
 
 
 def _simulator(scenario: str) -> SimulatorServer:

@@ -197,6 +197,6 @@ def _beside(path: Path, name: str) -> str:
 
 def _model(path: Path, name: str) -> str:
     kind, _, scenario = name.partition(":")
-    if kind == "simulate" and scenario.endswith((".yaml", ".yml", ".py")):
+    if kind == "replay" or (kind == "simulate" and scenario.endswith((".yaml", ".yml", ".py"))):
         return f"{kind}:{path.parent / scenario}"
     return name

@@ -12,6 +12,7 @@ from glm_agent.cli import formats
 from glm_agent.cli.exits import fail, leave, say
 from glm_agent.cli.foreground import Foreground, Interrupted
 from glm_agent.cli.options import DEFAULT_MODEL, RunOptions, absolute, override, recall, remember
+from glm_agent.cli.recording import closing, recorder
 from glm_agent.errors import AgentError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def chat(
     ask: Annotated[list[str] | None, typer.Option(help="Ask before tools like this; repeatable.")] = None,
     deny: Annotated[list[str] | None, typer.Option(help="Tools like this never run; repeatable.")] = None,
     session: Annotated[str | None, typer.Option(help="Go on with this session; made if new.")] = None,
+    record: Annotated[str | None, typer.Option(metavar="FILE", help="Keep the raw wire, without secrets.")] = None,
 ) -> None:
     """Talk to the model; the session is kept. Ctrl-C stops a turn, /exit or Ctrl-D the chat.
 
@@ -49,7 +51,7 @@ def chat(
         session_id = session or new_session_id()
         options = override(recall(journal, session_id), given) if session else given
         remember(journal, session_id, options)
-        conversation = Chat(options, session_id)
+        conversation = Chat(options, session_id, record=record)
     except AgentError as error:
         fail(error)
     conversation.execute()
@@ -58,11 +60,12 @@ def chat(
 class Chat:
     """One conversation; the person types in the main thread, turns run on the foreground's loop."""
 
-    def __init__(self, options: RunOptions, session: str) -> None:
+    def __init__(self, options: RunOptions, session: str, *, record: str | None = None) -> None:
         from glm_agent.plugins.reload import ToolFiles
 
         self._arguments, self._session = options.agent_arguments(None), session
         self._files = ToolFiles(self._arguments["tools"])
+        self._recorder = recorder(record)
 
     def execute(self) -> None:
         """Until the person leaves."""
@@ -72,6 +75,7 @@ class Chat:
         code = 0
         try:
             with Foreground(running=view.running) as foreground:
+                foreground.keep_open(closing(self._recorder))
                 agent = foreground.keep_open(self._agent(foreground, view))
                 view.line(f"session {self._session}; /exit or Ctrl-D to leave", style="dim")
                 self._converse(foreground, agent, view)
@@ -94,6 +98,7 @@ class Chat:
 
         return Agent(
             **self._arguments,
+            client=self._recorder,
             observers=[view],
             journal=Journal(),
             session=self._session,

@@ -10,12 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from glm_agent.cli import formats
+from glm_agent.cli.approvals import how_to_decide
 from glm_agent.cli.exits import EXIT_CODES, error_code, leave, say
 from glm_agent.cli.foreground import Foreground, Interrupted
 from glm_agent.cli.formats import Format
-from glm_agent.cli.options import RunOptions, forget, remember
+from glm_agent.cli.options import RunOptions, remember
+from glm_agent.cli.recording import closing, recorder
 from glm_agent.errors import AgentError
-from glm_agent.messages import ApprovalDecision, ApprovalRequested, Event, ModelResponse, TurnResult, TurnStarted, Usage
+from glm_agent.messages import (
+    ApprovalDecision,
+    ApprovalRequested,
+    Event,
+    ModelResponse,
+    TurnResult,
+    TurnStarted,
+    Usage,
+)
 
 if TYPE_CHECKING:
     from glm_agent.agent import Agent
@@ -36,6 +46,8 @@ class Job:
     decisions: list[ApprovalDecision] = field(default_factory=list[ApprovalDecision])
     format: Format = "text"
     is_quiet: bool = False
+    record: str | None = None
+    """The cassette that the raw wire is kept in."""
 
     def execute(self) -> NoReturn:
         """Run it, write the answer, and leave with the exit code of how it ended."""
@@ -43,7 +55,6 @@ class Job:
 
         self._started = time.monotonic()
         self._model = ""
-        self._waiting: list[ApprovalRequested] = []
         self._usage, self._steps = Usage(), 0
         self._unwritten: AgentError | None = None
         is_alone = self.format == "jsonl" and sys.stdout.isatty()
@@ -78,8 +89,10 @@ class Job:
         self._model = str(arguments["model"])
         if self._task is not None and self.prompt is None and not self.is_resumed:
             self.prompt = self._task.prompt
+        self._recorder = recorder(self.record)
         agent = Agent(
             **arguments,
+            client=self._recorder,
             observers=[self._note, self.view, *([self._write_event] if self.format == "jsonl" else [])],
             journal=self.journal,
             approve=approve if approvals.is_interactive() else None,
@@ -91,16 +104,15 @@ class Job:
 
     async def _turn(self, agent: Agent) -> TurnResult:
         session = self.session or None
-        if self.is_resumed:
-            return await agent.resume(session, decisions=self.decisions)
-        return await agent.run(self.prompt, session=session)
+        async with closing(self._recorder):
+            if self.is_resumed:
+                return await agent.resume(session, decisions=self.decisions)
+            return await agent.run(self.prompt, session=session)
 
     def _note(self, event: Event) -> None:
         match event:
             case TurnStarted():
                 self._model = event.model
-            case ApprovalRequested():
-                self._waiting.append(event)
             case ModelResponse():
                 self._usage += event.usage
                 self._steps += 1
@@ -137,7 +149,7 @@ class Job:
     def _failed(self, error: AgentError) -> int:
         code = error_code(error)
         say(f"error: {error}")
-        is_kept = self._forget_if_empty()
+        is_kept = self._is_kept()
         if is_kept and code != 2:
             say(f"the session is kept; go on with: {self._resume_command()}")
         self._write_failure(error, code)
@@ -152,7 +164,7 @@ class Job:
         self.view.close()
         names = ", ".join(self.view.running())
         how = f"interrupted while {names} was running" if names else "interrupted"
-        say(f"{how}; go on with: {self._resume_command()}" if self._forget_if_empty() else f"{how}; nothing was kept")
+        say(f"{how}; go on with: {self._resume_command()}" if self._is_kept() else f"{how}; nothing was kept")
 
     def _write_failure(self, error: BaseException, code: int) -> None:
         if self.format == "text":
@@ -160,14 +172,9 @@ class Job:
         spent = self._spent(self._usage, self._steps)
         formats.write_event(formats.of_error(error, spent, exit_code=code, session=self.session))
 
-    def _forget_if_empty(self) -> bool:
-        """Whether anything is stored to go on with; options of a session that never began are deleted."""
-        if self.journal is None:
-            return False
-        is_kept = any(kept.id == self.session for kept in self.journal.sessions())
-        if not is_kept:
-            forget(self.journal, self.session)
-        return is_kept
+    def _is_kept(self) -> bool:
+        """Whether anything is stored to go on with."""
+        return self.journal is not None and self.journal.has(self.session)
 
     def _spent(self, usage: Usage, steps: int) -> formats.Spent:
         duration = time.monotonic() - self._started
@@ -192,8 +199,9 @@ class Job:
         if self.journal is None:
             say("nothing was kept (--no-session), so it cannot go on; run it without --no-session")
             return
-        for request in self._waiting:
-            say(f"to approve: {self._resume_command('--approve', request.call_id)}")
-            say(f"to deny:    {self._resume_command('--deny-call', request.call_id)}")
-        if not self._waiting:
+        waiting = self.journal.waiting(self.session)
+        for request in waiting:
+            for line in how_to_decide(request, session=self.session):
+                say(line)
+        if not waiting:
             say(f"go on with: {self._resume_command()}")

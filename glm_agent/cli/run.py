@@ -102,6 +102,14 @@ def run(
         list[str] | None,
         typer.Option(help="With --resume: this waiting call may not, or all.", rich_help_panel=_SESSION),
     ] = None,
+    record: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keep the raw wire, without secrets; --model replay:FILE plays it.",
+            rich_help_panel=_SESSION,
+        ),
+    ] = None,
     no_session: Annotated[
         bool, typer.Option("--no-session", help="Keep nothing; then nothing can be resumed.", rich_help_panel=_SESSION)
     ] = False,
@@ -160,6 +168,7 @@ def run(
             decisions=decisions,
             format=format.value,
             is_quiet=quiet,
+            record=record,
         )
     except AgentError as error:
         fail(error)
