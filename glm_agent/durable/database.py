@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -151,13 +152,16 @@ class Database:
 
     # -- what other processes say to the calls that wait
 
-    def leave_decision(self, session: str, place: int, *, call_id: str, at: float, data: str) -> None:
-        """For the request at that place among the session's facts, instead of what was left for it before."""
-        values = {"session": session, "place": place, "call_id": call_id, "at": at, "data": data}
-        where = (self.inbox.c.session == session) & (self.inbox.c.place == place)
-        with self.explained(), self.engine.begin() as connection:
-            connection.execute(sa.delete(self.inbox).where(where))
-            connection.execute(sa.insert(self.inbox).values(values))
+    def leave_decision(self, session: str, place: int, *, call_id: str, data: str) -> bool:
+        """For the request at that place among the session's facts; False where one was left before."""
+        values = {"session": session, "place": place, "call_id": call_id, "at": time.time(), "data": data}
+        with self.explained():
+            try:
+                with self.engine.begin() as connection:
+                    connection.execute(sa.insert(self.inbox).values(values))
+            except exc.IntegrityError:
+                return False
+        return True
 
     def left_decisions(self, session: str) -> list[tuple[int, str]]:
         """Place and text of each, in the order of the places."""
@@ -165,12 +169,11 @@ class Database:
         with self.explained(), self.engine.connect() as connection:
             return [(row.place, row.data) for row in connection.execute(query.order_by(self.inbox.c.place))]
 
-    def clear_decisions(self, session: str, call_id: str | None = None) -> None:
-        """Of one call, or of all."""
-        where = self.inbox.c.session == session
+    def clear_decisions(self, session: str, place: int) -> bool:
+        """Of the request at that place, and of those before it; False where there is none."""
+        where = (self.inbox.c.session == session) & (self.inbox.c.place <= place)
         with self.explained(), self.engine.begin() as connection:
-            of_call = where if call_id is None else where & (self.inbox.c.call_id == call_id)
-            connection.execute(sa.delete(self.inbox).where(of_call))
+            return connection.execute(sa.delete(self.inbox).where(where)).rowcount > 0
 
     @contextmanager
     def explained(self) -> Generator[None]:

@@ -30,9 +30,9 @@ from glm_agent.driver import Intent, NestedCall, Record, Slot
 from glm_agent.durable.database import Database
 from glm_agent.durable.drain import Drain
 from glm_agent.errors import JournalError
-from glm_agent.journal import records
+from glm_agent.journal import inbox, records
 from glm_agent.journal.records import StoredRecord
-from glm_agent.messages import Decision, Fact, JsonObject, fact_from_json
+from glm_agent.messages import Decision, Fact, JsonObject
 from glm_agent.turn import open_calls, rebuild
 
 LARGE_BYTES: Final = 256 * 1024
@@ -98,9 +98,8 @@ class DatabaseSession:
 
     def decisions(self) -> Sequence[Decision]:
         """What other processes left for the calls that wait now; gone once it is kept as a fact."""
-        waiting = {request.call_id for request in rebuild(self.facts).requested} if self._facts else set[str]()
-        left = [fact_from_json(data) for _, data in self._place.database.left_decisions(self.id)] if waiting else []
-        return [fact for fact in left if isinstance(fact, Decision) and fact.call_id in waiting]
+        left = self._left()
+        return inbox.still_open(left, self._facts) if left else ()
 
     def keep(self, record: Record, *, at: float | None = None) -> Record:
         """Append a record and return it as stored; of an intent, the first one with its key.
@@ -145,6 +144,9 @@ class DatabaseSession:
     def _record(self, record: Record, reserved: StepReservation, *, at: float | None = None) -> Record:
         if isinstance(record, Intent) and (begun := self._intents.get(record.key)) is not None:
             return begun
+        place = -1
+        if isinstance(record, Decision):
+            place, record = self._first(record)
         record, text = records.encode(record)
         self._place.database.check_room()
         self._write(record.kind, self._stored(text, at=at), reserved)
@@ -156,9 +158,20 @@ class DatabaseSession:
             self._nested[record.key] = record
         elif records.is_fact(record):
             self._facts.append(record)
-            if isinstance(record, Decision):
-                self._place.database.clear_decisions(self.id, record.call_id)
+            if place >= 0:
+                self._place.database.clear_decisions(self.id, place)
         return record
+
+    def _left(self) -> list[tuple[int, Decision]]:
+        """Decisions of other processes that nobody took yet."""
+        return [(place, inbox.from_text(text)) for place, text in self._place.database.left_decisions(self.id)]
+
+    def _first(self, decision: Decision) -> tuple[int, Decision]:
+        """The place of the call it is about, and the first decision on it, which may have come from elsewhere."""
+        call = inbox.waiting(self._facts).get(decision.call_id)
+        if call is None:
+            return -1, decision
+        return call.place, dict(self._left()).get(call.place, decision)
 
     def _write(self, kind: str, outcome: JsonObject, reserved: StepReservation) -> None:
         def write() -> None:

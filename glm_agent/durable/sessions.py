@@ -5,39 +5,40 @@ The same as ``Journal`` for sessions whose records are the steps of an engine's 
 
 from __future__ import annotations
 
-import contextvars
 import difflib
 import hashlib
+import json
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
-from functools import cache
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, cast
-
-from dbos import DBOS
+from typing import TYPE_CHECKING, Final, Self, cast
 
 from glm_agent.durable import engine as engines
 from glm_agent.durable.address import Address
 from glm_agent.durable.database import Database
-from glm_agent.durable.drain import Drain
-from glm_agent.durable.engine import Attached, Engine
-from glm_agent.durable.liveness import described, liveness
-from glm_agent.durable.rows import Run, all_runs, last_place, records_of, runs_of, workflow_id
+from glm_agent.durable.opening import Description, end_dead, opened
+from glm_agent.durable.rows import Run, all_runs, records_of, runs_of
 from glm_agent.durable.session import DatabaseSession
-from glm_agent.errors import JournalError
-from glm_agent.journal import records
+from glm_agent.durable.summaries import setup_of, summary_of
+from glm_agent.errors import ConfigurationError, JournalError
+from glm_agent.journal import inbox, records, spilled
 from glm_agent.journal.journal import new_session_id
 from glm_agent.journal.records import StoredRecord
-from glm_agent.journal.store import checked_id, header_of, new_origin, origin_of, renamed
-from glm_agent.journal.summary import Origin, SessionSummary, summarise
-from glm_agent.messages import Fact, JsonObject
+from glm_agent.journal.search import Hit, hits
+from glm_agent.journal.store import checked_id, header_of, origin_of, renamed
+from glm_agent.journal.summary import SessionSummary, Setup
+from glm_agent.messages import Decision, Fact, JsonObject
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+    from glm_agent.journal.replay import Replay
+    from glm_agent.models.catalog import ModelInfo
+    from glm_agent.registry import Tools
+    from glm_agent.turn import Waiting
 
 _DAY_SECONDS: Final = 86_400.0
 
@@ -54,6 +55,19 @@ class DatabaseSessions:
     def __init__(self, url: str) -> None:
         self.address = Address.parse(url)
         self._own = Database(self.address)
+        self._described: dict[str, Description] = {}
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people: no password in it."""
+        return self.address.shown
+
+    def describe(self, session_id: str, *, task: str = "", options: JsonObject | None = None) -> None:
+        """Say how a session is run, before it is opened: that is kept with its next run.
+
+        ``task`` is the task file it begins with, ``options`` what a front door needs to go on in the same way.
+        """
+        self._described[checked_id(session_id)] = Description(task=task, options=options)
 
     def open(self, session_id: str, *, task: str = "") -> DatabaseSession:
         """Open a session for writing: it is made where it is new.
@@ -61,21 +75,8 @@ class DatabaseSessions:
         In a worker's turn of this session, that turn's run goes on; else a new run begins. ``task`` is kept with a new
         session. Raises ``JournalError`` where another process has it open, or where it waits for a worker.
         """
-        engine = engines.engine_for(self.address)
-        runs = runs_of(engine.database, checked_id(session_id))
-        own = _own_run(runs)
-        if own is not None:
-            place: _Worked | _Held = _Worked(engine)
-            used = last_place(engine.database, own)
-        else:
-            place, used = self._begin(engine, session_id, runs, task=task), 0
-        try:
-            stored = records_of(engine.database, runs)
-            return DatabaseSession(session_id, stored=stored, place=place, places_used=used)
-        except BaseException:
-            with suppress(JournalError):
-                place.leave((), updated=time.time())
-            raise
+        description = self._described.pop(checked_id(session_id), Description())
+        return self._open(session_id, replace(description, task=task or description.task))
 
     def results_of(self, session_id: str) -> Path:
         """The folder of this machine for long results of a session; made when it is needed."""
@@ -83,14 +84,24 @@ class DatabaseSessions:
         folder = path.with_name(f"{path.name}.results") if path else _local_folder(self.address)
         return folder / checked_id(session_id)
 
+    # -- reading
+
     def sessions(self) -> list[SessionSummary]:
         """Every session, the one that was written last first."""
         found = [summary_of(self._database, runs) for runs in all_runs(self._database).values()]
         return sorted(found, key=lambda each: each.updated, reverse=True)
 
+    def has(self, session_id: str) -> bool:
+        """Whether there is a session with this id."""
+        return bool(runs_of(self._database, checked_id(session_id)))
+
     def summary(self, session_id: str) -> SessionSummary:
         """One session's summary; ``JournalError`` where there is none, with the nearest ids."""
         return summary_of(self._database, self._runs(session_id))
+
+    def setup(self, session_id: str) -> Setup:
+        """How a session is run; an empty one where nobody said it, and of a session that is not there."""
+        return setup_of(runs_of(self._database, checked_id(session_id)))
 
     def facts(self, session_id: str) -> tuple[Fact, ...]:
         """The facts of a session in order, also while another process writes it."""
@@ -100,41 +111,112 @@ class DatabaseSessions:
         """Facts and intents of a session in order, with the times they were kept."""
         return tuple(records_of(self._database, self._runs(session_id)))
 
+    def search(self, text: str) -> Iterator[Hit]:
+        """Where a text stands in what was said and done, in the session that was written last first."""
+        if not text.strip():
+            raise ConfigurationError("there is nothing to search for: give a text")
+        ids = [summary.id for summary in self.sessions()]
+        return chain.from_iterable(hits(text, self._texts(id), session=id) for id in ids)
+
+    async def replay(
+        self,
+        session_id: str,
+        *,
+        tools: Tools | None = None,
+        bodies: Mapping[str, bytes] | None = None,
+        catalog: Mapping[str, ModelInfo] | None = None,
+    ) -> Replay:
+        """Run a session once more, offline, and compare every request with what was sent; see ``journal.replay``."""
+        from glm_agent.journal.replay import replay
+
+        return await replay(self.facts(session_id), tools=tools, bodies=bodies, catalog=catalog)
+
+    # -- calls that wait for a person
+
+    def waiting(self, session_id: str) -> list[Waiting]:
+        """The calls of a session that wait for a person, without those that were decided and not taken up yet."""
+        decided = {place for place, _ in self._database.left_decisions(checked_id(session_id))}
+        calls = inbox.waiting(self.facts(session_id)).values()
+        return [call.request for call in calls if call.place not in decided]
+
+    def decide(self, session_id: str, decision: Decision) -> None:
+        """Leave a decision on a call that waits, for the process that has the session open, or the next one.
+
+        The first decision on a call holds. Raises ``ConfigurationError`` where the call does not wait for one of this
+        kind, or has one, and ``JournalError`` where there is no such session.
+        """
+        place = inbox.place_of(decision, inbox.waiting(self.facts(session_id)), session=session_id)
+        text = inbox.to_text(decision)
+        is_left = self._database.leave_decision(session_id, place, call_id=decision.call_id, data=text)
+        if is_left and self._is_gone_by(session_id, place):
+            is_left = not self._database.clear_decisions(session_id, place)
+        if not is_left:
+            raise ConfigurationError(
+                f"call '{decision.call_id}' of session '{session_id}' was decided already; "
+                f"glm-agent run --resume {session_id} goes on with it where it has stopped"
+            )
+
+    def _is_gone_by(self, session_id: str, place: int) -> bool:
+        """Whether the session went on while the decision was left, and may never look for it."""
+        return all(call.place != place for call in inbox.waiting(self.facts(session_id)).values())
+
+    # -- moving and deleting
+
     def export(self, session_id: str) -> Iterator[str]:
-        """The session as lines of JSON, without line ends: a header with a version, then its records."""
-        return records.to_lines(header_of(self.summary(session_id)), self.records(session_id))
+        """The session as lines of JSON, without line ends: a header, its records, its results kept beside it."""
+        header = {**header_of(self.summary(session_id)), "setup": asdict(self.setup(session_id))}
+        lines = records.to_lines(header, self.records(session_id))
+        return chain(lines, spilled.to_lines(self.results_of(session_id)))
+
+    def missing_results(self, session_id: str) -> list[str]:
+        """Ids of long results that the model was told of and that are no longer kept."""
+        return spilled.missing(self.facts(session_id), self.results_of(session_id))
 
     def import_(self, lines: Iterable[str], *, session_id: str | None = None) -> str:
         """Add an exported session, under another id where one is given, and return its id.
 
         Raises ``JournalError`` that names the line that cannot be read, or where the id is taken.
         """
+        lines, results = spilled.taken_from(lines)
         header, stored = records.from_lines(lines)
         new = checked_id(session_id or str(header.get("id", "")))
-        self._add(new, stored, origin_of(header))
+        setup = header.get("setup")
+        options = cast("JsonObject", setup).get("options") if isinstance(setup, dict) else None
+        self._add(new, stored, Description(origin=origin_of(header), options=options or None))
+        spilled.write(results, self.results_of(new))
         return new
 
     def fork(self, session_id: str, *, new_id: str | None = None, facts: int | None = None) -> str:
-        """Copy a session, or its first ``facts`` facts, into a new one and return the new id."""
+        """Copy a session, or its first ``facts`` facts, into a new one and return the new id.
+
+        Records beside the facts are not copied: the copy is a conversation of its own, and its calls get other keys.
+        """
         source = self.summary(session_id)
         said = [line for line in self.records(session_id) if records.is_fact(line.record)]
         new = checked_id(new_id or new_session_id())
-        self._add(new, said[:facts], replace(source.origin, created=time.time()))
+        origin = replace(source.origin, created=time.time())
+        self._add(new, said[:facts], Description(origin=origin, options=self.setup(session_id).options or None))
+        if (results := self.results_of(session_id)).is_dir():
+            shutil.copytree(results, self.results_of(new), dirs_exist_ok=True)
         return new
 
     def delete(self, session_id: str) -> None:
         """Delete a session; ``JournalError`` where there is none, or where it is open somewhere."""
         runs = self._runs(session_id)
-        self._end_dead(self._database, runs, session_id)
+        end_dead(self._database, runs, session_id)
         with self._database.explained():
             self._database.client.delete_workflows([run.workflow for run in runs])
         self._database.delete_beside(session_id)
         shutil.rmtree(self.results_of(session_id), ignore_errors=True)
 
-    def prune(self, *, older_than_days: float) -> list[str]:
-        """Delete the sessions not written for so long, but none that is open; returns their ids."""
+    def prune(self, *, older_than_days: float, keep: int = 0, is_dry: bool = False) -> list[str]:
+        """Delete the sessions not written for so long, but none that is open; returns their ids.
+
+        The ``keep`` that were written last stay, however old. ``is_dry`` only says which would go.
+        """
         limit = time.time() - older_than_days * _DAY_SECONDS
-        return [old.id for old in self.sessions() if old.updated < limit and self._try_delete(old.id)]
+        old = [each.id for each in self.sessions()[keep:] if each.updated < limit]
+        return [id for id in old if (not self._is_held(id) if is_dry else self._try_delete(id))]
 
     def close(self) -> None:
         """Close the connections; the engine of this process stays until the process ends."""
@@ -148,53 +230,30 @@ class DatabaseSessions:
     ) -> None:
         self.close()
 
-    # -- opening
-
-    def _begin(self, engine: Engine, session_id: str, runs: Sequence[Run], *, task: str, **more: Any) -> _Held:
-        """A new run of this session, held by this process."""
-        self._end_dead(engine.database, runs, session_id)
-        number = runs[-1].number + 1 if runs else 1
-        origin = _origin(runs[0]) if runs else more.pop("origin", None) or new_origin(task)
-        spec: JsonObject = {"session": session_id, "origin": asdict(origin), **more}
-        return _Held(engine, engine.attach(workflow_id(session_id, number), spec), session_id, origin)
-
-    def _end_dead(self, database: Database, runs: Sequence[Run], session_id: str) -> None:
-        """End runs whose process is gone; ``JournalError`` where one waits for a worker, or its process lives."""
-        for run in runs:
-            if not run.is_active:
-                continue
-            holder = run.status.executor_id or ""
-            if run.status.status != "PENDING":
-                raise JournalError(
-                    f"session '{session_id}' waits in the queue '{run.status.queue_name}' for a worker: "
-                    f"let one run it, or cancel it with glm-agent runs cancel {session_id}"
-                )
-            if not self._is_dead(database, holder):
-                raise JournalError(
-                    f"session '{session_id}' is open in another place ({described(holder)}): "
-                    "wait until that one ends, or use another session"
-                )
-            with database.explained():
-                database.client.cancel_workflow(run.workflow)
-
-    def _is_dead(self, database: Database, executor_id: str) -> bool:
-        current = engines.running_on(self.address)
-        with database.explained():
-            if current is not None:
-                return executor_id != current.id and executor_id in current.liveness.dead([executor_id])
-            looker = liveness(self.address)
-            try:
-                return executor_id in looker.dead([executor_id])
-            finally:
-                looker.close()
-
-    # -- reading and writing
-
     @property
     def _database(self) -> Database:
         """That of the running engine where it is the same, so that connections are shared."""
         current = engines.running_on(self.address)
         return current.database if current is not None else self._own
+
+    def _open(self, session_id: str, description: Description, *, is_new: bool = False) -> DatabaseSession:
+        engine = engines.engine_for(self.address)
+        runs = runs_of(engine.database, session_id)
+        if is_new and runs:
+            raise JournalError(f"session '{session_id}' exists already: give the new one another id")
+        place, used = opened(engine, session_id, runs, described=description)
+        try:
+            stored = records_of(engine.database, runs)
+            return DatabaseSession(session_id, stored=stored, place=place, places_used=used)
+        except BaseException:
+            with suppress(JournalError):
+                place.leave((), updated=time.time())
+            raise
+
+    def _add(self, session_id: str, stored: Sequence[StoredRecord], description: Description) -> None:
+        with self._open(session_id, description, is_new=True) as session:
+            for line in stored:
+                session.keep(renamed(line.record, session_id), at=line.at)
 
     def _runs(self, session_id: str) -> list[Run]:
         runs = runs_of(self._database, checked_id(session_id))
@@ -202,15 +261,17 @@ class DatabaseSessions:
             raise self._unknown(session_id)
         return runs
 
-    def _add(self, session_id: str, stored: Sequence[StoredRecord], origin: Origin) -> None:
-        """A whole session, which nobody sees before it is complete."""
-        engine = engines.engine_for(self.address)
-        if runs_of(engine.database, session_id):
-            raise JournalError(f"session '{session_id}' exists already: give the new one another id")
-        place = self._begin(engine, session_id, (), task="", origin=origin)
-        with DatabaseSession(session_id, stored=(), place=place) as session:
-            for line in stored:
-                session.keep(renamed(line.record, session_id), at=line.at)
+    def _texts(self, session_id: str) -> Iterator[tuple[float, str, str]]:
+        for line in records_of(self._database, runs_of(self._database, session_id)):
+            if records.is_fact(line.record):
+                yield line.at, line.record.kind, json.dumps(asdict(line.record), ensure_ascii=False)
+
+    def _is_held(self, session_id: str) -> bool:
+        try:
+            end_dead(self._database, self._runs(session_id), session_id)
+        except JournalError:
+            return True
+        return False
 
     def _try_delete(self, session_id: str) -> bool:
         try:
@@ -226,69 +287,8 @@ class DatabaseSessions:
         return JournalError(f"there is no session '{session_id}' in '{self.address.shown}': {hint}")
 
 
-class _Held:
-    """The place of a session that this program opened itself."""
-
-    def __init__(self, engine: Engine, attached: Attached, session_id: str, origin: Origin) -> None:
-        self._engine, self._attached = engine, attached
-        self._session, self._origin = session_id, origin
-        self.database: Database = engine.database
-        self.drain: Drain = engine.drain
-        self.context = attached.context
-
-    def leave(self, facts: Sequence[Fact], *, updated: float) -> None:
-        summary = summarise(self._session, origin=self._origin, facts=facts, updated=updated)
-        self._engine.detach(self._attached, {"summary": as_json(summary)})
-
-
-class _Worked:
-    """The place of a session in a worker's turn, which ends when the worker says so."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.database: Database = engine.database
-        self.drain: Drain = engine.drain
-        self.context = contextvars.copy_context()
-
-    def leave(self, facts: Sequence[Fact], *, updated: float) -> None:
-        pass
-
-
-def as_json(summary: SessionSummary) -> JsonObject:
-    """A summary as an outcome of a run keeps it."""
-    return cast("JsonObject", _summaries().dump_python(summary, mode="json"))
-
-
-def summary_of(database: Database, runs: Sequence[Run]) -> SessionSummary:
-    """Of a session with these runs: as the last one left it, or made from the records where that has not ended."""
-    last = runs[-1]
-    if (outcome := last.outcome) is not None and "summary" in outcome:
-        return _summaries().validate_python(outcome["summary"])
-    stored = records_of(database, runs)
-    updated = stored[-1].at if stored else (last.status.updated_at or 0) / 1000
-    return summarise(last.session, origin=_origin(runs[0]), facts=records.facts_of(stored), updated=updated)
-
-
-def _own_run(runs: Sequence[Run]) -> Run | None:
-    """The run of a worker's turn that this is called in, where it is one of this session."""
-    id = DBOS.workflow_id
-    return next((run for run in runs if run.workflow == id), None) if id else None
-
-
-def _origin(run: Run) -> Origin:
-    given = run.spec.get("origin")
-    said = cast("JsonObject", given) if isinstance(given, dict) else {}
-    return origin_of({"origin": {"created": (run.status.created_at or 0) / 1000, **said}})
-
-
 def _local_folder(address: Address) -> Path:
     """Of a database on a server: in the user's data folder, by the database's name."""
     from platformdirs import user_data_path
 
     return user_data_path("glm-agent") / "databases" / hashlib.sha256(address.shown.encode()).hexdigest()[:16]
-
-
-@cache
-def _summaries() -> TypeAdapter[SessionSummary]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(SessionSummary)

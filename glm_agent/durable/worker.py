@@ -21,7 +21,8 @@ from glm_agent.durable.engine import Engine
 from glm_agent.durable.liveness import is_worker
 from glm_agent.durable.queue import CONCURRENCY, POLL_SECONDS, QUEUE
 from glm_agent.durable.rows import Run, records_of, runs_of
-from glm_agent.durable.sessions import DatabaseSessions, as_json, summary_of
+from glm_agent.durable.sessions import DatabaseSessions
+from glm_agent.durable.summaries import as_json, summary_now
 from glm_agent.errors import AgentError, JournalError
 from glm_agent.messages import JsonObject, TurnResult, UserMessage
 
@@ -162,7 +163,7 @@ class Worker:
 
     def _summary(self, session: str) -> JsonObject:
         database = self._engine.database
-        return as_json(summary_of(database, runs_of(database, session)))
+        return as_json(summary_now(database, runs_of(database, session)))
 
     def _ended(self, workflow: str, outcome: JsonObject) -> JsonObject:
         detail = f": {outcome['detail']}" if outcome.get("detail") else ""

@@ -19,7 +19,8 @@ from glm_agent.journal.records import StoredRecord
 from glm_agent.journal.summary import Origin, SessionSummary
 from glm_agent.messages import Fact, TurnStarted
 
-_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,80}")
+_ID: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,80}")
+"""An id is also the name of a file and of a folder, which ``..`` must not be."""
 
 
 class OpenSession(Steps, Protocol):
@@ -64,7 +65,7 @@ class Sessions(Protocol):
 
 
 def checked_id(session_id: str) -> str:
-    """The id, which is also the name of a file; ``ConfigurationError`` where it cannot be one."""
+    """The id; ``ConfigurationError`` where it cannot be one."""
     if not _ID.fullmatch(session_id):
         raise ConfigurationError(
             f"'{session_id[:100]}' cannot be the id of a session: use 1 to 80 letters, digits, '.', '_' and '-'"

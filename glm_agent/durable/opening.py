@@ -1,0 +1,112 @@
+"""Opening a session for writing: who has it, and the run that its next records belong to."""
+
+from __future__ import annotations
+
+import contextvars
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from dbos import DBOS
+
+from glm_agent.durable import engine as engines
+from glm_agent.durable.database import Database
+from glm_agent.durable.drain import Drain
+from glm_agent.durable.engine import Attached, Engine
+from glm_agent.durable.liveness import described, liveness
+from glm_agent.durable.rows import Run, last_place, workflow_id
+from glm_agent.durable.session import Place
+from glm_agent.durable.summaries import as_json, origin_of_run
+from glm_agent.errors import JournalError
+from glm_agent.journal.store import new_origin
+from glm_agent.journal.summary import Origin, summarise
+from glm_agent.messages import Fact, JsonObject
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Description:
+    """What is kept with the next run of a session."""
+
+    task: str = ""
+    """The task file it begins with."""
+    options: JsonObject | None = None
+    """What a front door needs to go on in the same way."""
+    origin: Origin | None = None
+    """Of a session that came from elsewhere."""
+
+
+def opened(engine: Engine, session: str, runs: Sequence[Run], *, described: Description) -> tuple[Place, int]:
+    """The place of the next records, and how many of its numbers are used: a worker's own run, else a new one.
+
+    Raises ``JournalError`` where another process has the session open, or where it waits for a worker.
+    """
+    id = DBOS.workflow_id
+    own = next((run for run in runs if run.workflow == id), None) if id else None
+    if own is not None:
+        return _Worked(engine), last_place(engine.database, own)
+    end_dead(engine.database, runs, session)
+    number = runs[-1].number + 1 if runs else 1
+    origin = origin_of_run(runs[0]) if runs else described.origin or new_origin(described.task)
+    spec: JsonObject = {"session": session, "origin": asdict(origin)}
+    if described.options is not None:
+        spec["options"] = described.options
+    return _Held(engine, engine.attach(workflow_id(session, number), spec), session, origin), 0
+
+
+def end_dead(database: Database, runs: Sequence[Run], session: str) -> None:
+    """End runs whose process is gone; ``JournalError`` where one waits for a worker, or its process lives."""
+    for run in runs:
+        if not run.is_active:
+            continue
+        holder = run.status.executor_id or ""
+        if run.status.status != "PENDING":
+            raise JournalError(
+                f"session '{session}' waits in the queue '{run.status.queue_name}' for a worker: "
+                f"let one run it, or cancel it with glm-agent runs cancel {session}"
+            )
+        if not _is_dead(database, holder):
+            raise JournalError(
+                f"session '{session}' is open in another place ({described(holder)}): "
+                "wait until that one ends, or use another session"
+            )
+        with database.explained():
+            database.client.cancel_workflow(run.workflow)
+
+
+def _is_dead(database: Database, executor_id: str) -> bool:
+    current = engines.running_on(database.address)
+    with database.explained():
+        if current is not None:
+            return executor_id != current.id and executor_id in current.liveness.dead([executor_id])
+        looker = liveness(database.address)
+        try:
+            return executor_id in looker.dead([executor_id])
+        finally:
+            looker.close()
+
+
+class _Held:
+    """The place of a session that this program opened itself."""
+
+    def __init__(self, engine: Engine, attached: Attached, session: str, origin: Origin) -> None:
+        self._engine, self._attached = engine, attached
+        self._session, self._origin = session, origin
+        self.database: Database = engine.database
+        self.drain: Drain = engine.drain
+        self.context = attached.context
+
+    def leave(self, facts: Sequence[Fact], *, updated: float) -> None:
+        summary = summarise(self._session, origin=self._origin, facts=facts, updated=updated or time.time())
+        self._engine.detach(self._attached, {"summary": as_json(summary)})
+
+
+class _Worked:
+    """The place of a session in a worker's turn, which ends when the worker says so."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.database: Database = engine.database
+        self.drain: Drain = engine.drain
+        self.context = contextvars.copy_context()
+
+    def leave(self, facts: Sequence[Fact], *, updated: float) -> None:
+        pass
