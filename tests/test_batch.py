@@ -394,3 +394,13 @@ def test_a_file_of_results_cut_anywhere_gives_whole_results(keys: list[str], cut
     left.append(each[-1])
     left.close()
     assert [one.to_line() for one in left.read()] == [one.to_line() for one in [*before, each[-1]]]
+
+
+def test_a_session_killed_before_its_message_was_kept_takes_the_message_again() -> None:
+    from glm_agent import Agent
+    from glm_agent.messages import TurnStarted
+
+    with Journal() as journal:
+        with journal.open("s") as session:
+            session.keep(TurnStarted(model="glm-5.3", session="s"))
+        assert Agent(DIRECTIVE, journal=journal).run_sync("say hi", session="s").output == "hi"

@@ -54,7 +54,7 @@ def _left_open(turn: Turn, *, begun: frozenset[str]) -> list[Fact]:
     """What closes the calls of a turn that nobody finishes; of those that may have taken effect it says so."""
     unknown = [
         OutcomeUnknown(call_id=call.id, name=call.name, arguments=call.arguments, reason="the turn was left")
-        for call in pending(turn)
+        for call in (pending(turn) if turn.messages else ())  # killed before the message was kept
         if isinstance(call, ToolCall) and call.id in begun
     ]
     for fact in unknown:
