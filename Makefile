@@ -37,14 +37,15 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "Python cannot make a virtual environment here. On Debian and Ubuntu: apt-get install python3-venv"; exit 2; }
 
-$(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.conformance: $(VENV)/.%: pyproject.toml | $(BIN)/python
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.conformance $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 
 # make bench         what a turn costs, against a hand-written loop (BENCH="loop text -r 5": some of it)
 # make bench-check   fails where a ratio got over 20 % worse than benchmarks/history/reference.json
-# make bench-report  table and plot of docs/performance.md
-.PHONY: bench bench-check bench-report
+# make bench-report  tables and plot of docs/performance.md
+# make bench-profile where the time of each workload goes, by py-spy (BENCH="loop": of some)
+.PHONY: bench bench-check bench-report bench-profile
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks $(BENCH)
@@ -55,11 +56,20 @@ bench-check: $(VENV)/.test
 bench-report: $(VENV)/.test
 	$(BIN)/python -m benchmarks --report
 
+bench-profile: $(VENV)/.bench
+	$(BIN)/python -m benchmarks --profiles $(BENCH)
+
 # make mutants       change one thing at a time in the core; fails where no test notices (see docs/mutants.md)
 .PHONY: mutants
 
 mutants: $(VENV)/.test
 	$(BIN)/python tests/house/mutate.py $(MODULES)
+
+# make faults        what our MCP client makes of 26 faults of servers (CLIENTS="ours sdk": and the official one's)
+.PHONY: faults
+
+faults: $(VENV)/.test
+	$(BIN)/python tests/mcp_faults.py $(CLIENTS)
 
 # make conformance   the MCP conformance suites, client and server (ONLY="2026-07-28 auth/": some of them)
 .PHONY: conformance conformance-client conformance-server

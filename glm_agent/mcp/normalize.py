@@ -31,7 +31,13 @@ _BLOCKS = {
 }
 """Content types and the strings that each cannot do without."""
 
+_CACHED = frozenset(
+    {"server/discover", "tools/list", "prompts/list", "resources/list", "resources/templates/list", "resources/read"}
+)
+"""What says, since 2026-07-28, for how long and for whom it holds."""
+
 _PLAIN_KEYS = frozenset({"content", "isError", "resultType", "structuredContent", "_meta"})
+_LONGEST_MS = 2**53
 _TEXT_KEYS = frozenset({"type", "text"})
 
 TASK = "glm-agent/task"
@@ -47,6 +53,8 @@ def repair_result(method: str, result: JsonObject, *, is_modern: bool, is_valid:
     """
     if is_modern:
         result["resultType"] = result.get("resultType") or "complete"
+        if method in _CACHED:
+            _repair_caching(result)
     match method:
         case "tools/call" if _is_plain(result):
             return []
@@ -126,7 +134,7 @@ def _object_schema(schema: object) -> JsonObject:
 
 def _keep_valid(result: JsonObject, tools: list[JsonObject], is_valid: IsValid, notes: list[str]) -> None:
     """Find what is refused: a field beside the tools, a field of a tool, or a tool."""
-    for key in [key for key in result if key not in _RESULT_KEYS or key in ("_meta", "ttlMs", "cacheScope")]:
+    for key in [key for key in result if key not in _RESULT_KEYS or key == "_meta"]:
         if not is_valid({**result, "tools": []}):
             del result[key]
     kept: list[JsonObject] = []
@@ -235,6 +243,17 @@ def _repair_initialize(result: JsonObject) -> None:
     }
     if not isinstance(result.get("instructions", ""), str):
         del result["instructions"]
+
+
+def _repair_caching(result: JsonObject) -> None:
+    """Who does not say for how long a result holds is asked again each time."""
+    ttl = result.get("ttlMs")
+    if not isinstance(ttl, (int, float)) or isinstance(ttl, bool) or not 0 <= ttl < _LONGEST_MS:
+        result["ttlMs"] = 0
+    else:
+        result["ttlMs"] = int(ttl)
+    if result.get("cacheScope") not in ("public", "private"):
+        result["cacheScope"] = "private"
 
 
 def _repair_message(message: JsonObject) -> JsonObject:

@@ -78,7 +78,11 @@ def send(message: Any) -> None:
 
 
 def answer(request: dict[str, Any], result: Any) -> None:
-    send({"jsonrpc": "2.0", "id": request["id"], "result": result})
+    message = {"jsonrpc": "2.0", "id": request["id"], "result": result}
+    if FAULT == "pretty":
+        print(json.dumps(message, indent=2), flush=True)
+    else:
+        send(message)
 
 
 def initialize(request: dict[str, Any]) -> None:
@@ -190,6 +194,9 @@ def main() -> None:
                 call_tool(request)
             case "server/discover" if FAULT == "hang_start":
                 pass
+            case "server/discover" if FAULT == "no_result_type":
+                found = {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}
+                answer(request, {**found, "ttlMs": 0, "cacheScope": "private"})
             case _ if "id" in request:
                 error = {"code": -32601, "message": "Method not found"}
                 send({"jsonrpc": "2.0", "id": request["id"], "error": error})
