@@ -23,8 +23,6 @@ REFERENCE = FOLDER / "reference.json"
 
 ALLOWED = 1.2
 """How much worse than its reference a ratio may be."""
-SLACK = 0.05
-"""A ratio near zero may move by this much without meaning anything."""
 
 Ratios = dict[str, float]
 
@@ -85,7 +83,7 @@ def keep_reference(new: Ratios) -> None:
 
 def regressions(now: Ratios, before: Ratios) -> list[str]:
     """The names of ratios that are worse than allowed."""
-    return [name for name, found in now.items() if name in before and found > before[name] * ALLOWED + SLACK]
+    return [name for name, found in now.items() if name in before and found > before[name] * ALLOWED]
 
 
 def _commit() -> str:

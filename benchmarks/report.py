@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from benchmarks import profiles
 from benchmarks.plot import Bar, plot
 from benchmarks.rounds import ROOT
 from benchmarks.table import figure, target
@@ -14,6 +15,7 @@ PAGE = ROOT / "docs" / "performance.md"
 PLOT = ROOT / "docs" / "performance.svg"
 
 _TABLE = re.compile(r"(<!-- table: make bench-report -->\n).*?(<!-- end of table -->)", re.DOTALL)
+_PROFILES = re.compile(r"(<!-- profiles: make bench-profile -->\n).*?(<!-- end of profiles -->)", re.DOTALL)
 
 
 def write(runs: list[dict[str, Any]]) -> None:
@@ -23,7 +25,8 @@ def write(runs: list[dict[str, Any]]) -> None:
         newest["ratios"] |= run["ratios"]
         newest["values"] |= run["values"]
     page = PAGE.read_text()
-    PAGE.write_text(_TABLE.sub(lambda found: found[1] + table(newest) + found[2], page))
+    page = _TABLE.sub(lambda found: found[1] + table(newest) + found[2], page)
+    PAGE.write_text(_PROFILES.sub(lambda found: found[1] + profiles.table(WORKLOADS) + found[2], page))
     PLOT.write_text(plot(bars(newest)))
 
 

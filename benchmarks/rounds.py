@@ -76,15 +76,21 @@ def measured(workloads: Iterable[Workload], *, rounds: int, base_url: str) -> Ge
 
 
 def measure(workload: Workload, system: str, base_url: str, *, profile: str = "") -> Found:
+    command = command_of(workload, system, base_url)
     if workload.function == "process":
-        command = [sys.executable, "-c", workload.statements[system]]
         # The least of some: the first may compile, and what else the machine does only adds.
         return {"cpu_ms": min(run(command, workload.seconds)[1] for _ in range(5))}
-    parameters = json.dumps(workload.parameters)
-    command = [sys.executable, "-m", "benchmarks.measure", system, workload.function, base_url, parameters]
     output, cpu_ms = run([*command, profile] if profile else command, workload.seconds)
     found: Found = json.loads(output.strip().splitlines()[-1])
     return {**found, "process_cpu_ms": cpu_ms}
+
+
+def command_of(workload: Workload, system: str, base_url: str) -> list[str]:
+    """The process that is measured."""
+    if workload.function == "process":
+        return [sys.executable, "-c", workload.statements[system]]
+    parameters = json.dumps(workload.parameters)
+    return [sys.executable, "-m", "benchmarks.measure", system, workload.function, base_url, parameters]
 
 
 def run(command: list[str], seconds: float) -> tuple[str, float]:
