@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
+
+from pydantic_core import to_json
 
 from glm_agent.mcp.search import ToolIndex
 from glm_agent.messages import ApprovalRequested, ToolCall, ToolResult, ToolSpec, TurnStopped
@@ -36,8 +39,8 @@ _CALL = ToolSpec(
 
 def tokens(specs: tuple[ToolSpec, ...]) -> int:
     """About how many tokens the definitions cost in every request."""
-    texts = (f"{spec.name}{spec.description}{json.dumps(spec.parameters, ensure_ascii=False)}" for spec in specs)
-    return sum(len(text) for text in texts) // _CHARACTERS_PER_TOKEN
+    sizes = (len(spec.name) + len(spec.description) + len(to_json(spec.parameters)) for spec in specs)
+    return sum(sizes) // _CHARACTERS_PER_TOKEN
 
 
 class DeferredTools:
@@ -46,7 +49,11 @@ class DeferredTools:
     def __init__(self, tools: Tools, *, deferred: tuple[ToolSpec, ...]) -> None:
         self._tools = tools
         self._deferred = {spec.name: spec for spec in deferred}
-        self._index = ToolIndex(deferred)
+
+    @cached_property
+    def _index(self) -> ToolIndex:
+        # Made by the first search: most turns need none.
+        return ToolIndex(self._deferred.values())
 
     async def specs(self) -> tuple[ToolSpec, ...]:
         """What is not deferred, then the search and the call."""

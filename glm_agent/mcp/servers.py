@@ -19,6 +19,7 @@ import anyio
 from glm_agent.errors import MCPServerError
 from glm_agent.mcp.callbacks import Callbacks, log_notice
 from glm_agent.mcp.config import ServerConfig
+from glm_agent.mcp.definition import Listed
 from glm_agent.mcp.lock import read as read_lock
 from glm_agent.mcp.remembered import Memory
 from glm_agent.mcp.resources import ResourceTool, resource_tools
@@ -51,6 +52,7 @@ class MCPServers:
         paths = {config.lock for config in wanted if config.lock and use_locks}
         locks = {path: read_lock(Path(path)) for path in paths}
         self._warnings = tuple(warnings)
+        self._offered: dict[ServerConnection, tuple[MCPTool, ...]] = {}
         self.connections = tuple(
             ServerConnection(
                 config,
@@ -102,7 +104,7 @@ class MCPServers:
                 if promised is not None:
                     # The server starts beside the first model request.
                     connection.start_soon()
-                found[connection] = offer(connection, await connection.tools() if promised is None else promised)
+                found[connection] = self._offer(connection, await connection.tools() if promised is None else promised)
             except MCPServerError as error:
                 failed[connection] = error
 
@@ -125,6 +127,13 @@ class MCPServers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def _offer(self, connection: ServerConnection, listed: tuple[Listed, ...]) -> tuple[MCPTool, ...]:
+        """The tools of a list; of the same list as last time the same tools, since each has its schema read."""
+        tools = self._offered.get(connection, ())
+        if tuple(tool.listed for tool in tools) != listed:
+            tools = self._offered[connection] = offer(connection, listed)
+        return tools
 
     def _emit(self, event: Event) -> None:
         self._on_event(event)
