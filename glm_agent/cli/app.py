@@ -14,6 +14,7 @@ from glm_agent.cli.run import run
 from glm_agent.cli.sessions import sessions
 from glm_agent.cli.simulate import simulate
 from glm_agent.cli.tools import tools
+from glm_agent.cli.worker import worker
 
 app = typer.Typer(
     name="glm-agent",
@@ -37,6 +38,7 @@ app.command()(batch)
 app.add_typer(tools, name="tools")
 app.add_typer(mcp, name="mcp")
 app.add_typer(sessions, name="sessions")
+app.command()(worker)
 app.command()(simulate)
 app.command()(doctor)
 

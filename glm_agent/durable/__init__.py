@@ -8,33 +8,63 @@
     engine     the engine of this process, one, and its event loop
     rows       runs of sessions and their records, as the database has them
     session    DatabaseSession: one session open for writing, which is what the driver calls Steps
+    opening    who has a session open, and the run that its next records belong to
+    summaries  what a session's runs say of it
     sessions   DatabaseSessions: open, list, read, export, import, fork, delete
+    queue      TurnQueue: turns that wait for workers
+    worker     Worker: takes turns, runs them, takes over those of workers that died
 
-Needs the extra ``durable``. Importing this imports no database and no engine; ``sessions_in`` does.
+Needs the extra ``durable``. Importing this imports no database and no engine; its functions do.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from glm_agent.durable.address import Address, is_address
 from glm_agent.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from glm_agent.durable.queue import TurnQueue
     from glm_agent.durable.sessions import DatabaseSessions
+    from glm_agent.durable.worker import Do, Worker
 
-__all__ = ["Address", "is_address", "sessions_in"]
+__all__ = ["Address", "is_address", "queue_in", "sessions_in", "worker_on"]
 
 
 def sessions_in(url: str) -> DatabaseSessions:
     """The sessions in a database; ``ConfigurationError`` for an address that is none, or without the extra."""
     Address.parse(url)
-    try:
+    with _explained():
         from glm_agent.durable.sessions import DatabaseSessions
+    return DatabaseSessions(url)
+
+
+def queue_in(url: str) -> TurnQueue:
+    """The turns in a database that wait for workers, or that workers had. Raises as ``sessions_in``."""
+    Address.parse(url)
+    with _explained():
+        from glm_agent.durable.queue import TurnQueue
+    return TurnQueue(url)
+
+
+def worker_on(url: str, do: Do, **settings: Any) -> Worker:
+    """A worker on a database, see ``durable.worker.Worker`` for the settings. Raises as ``sessions_in``."""
+    Address.parse(url)
+    with _explained():
+        from glm_agent.durable.worker import Worker
+    return Worker(url, do, **settings)
+
+
+@contextmanager
+def _explained() -> Generator[None]:
+    try:
+        yield
     except ModuleNotFoundError as error:
         if error.name not in ("dbos", "sqlalchemy", "psycopg"):
             raise
         raise ConfigurationError(
             "sessions in a database need more packages: pip install 'glm-agent[durable]'"
         ) from error
-    return DatabaseSessions(url)

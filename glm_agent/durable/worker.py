@@ -62,7 +62,7 @@ class Worker:
     Args:
         url: The database.
         do: Does one turn; called on the worker's event loop, many at once.
-        queues: Names of queues.
+        queues: Names of queues; without any, the one called ``glm-agent``.
         concurrency: Turns at once in each worker of these queues; kept with the queue. None leaves what is kept.
         tell: Is told what happens, for people.
     """
@@ -74,6 +74,14 @@ class Worker:
     max_attempts: int = MAX_ATTEMPTS
     tell: Callable[[str], object] = lambda _: None
     _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.queues = tuple(self.queues) or (QUEUE,)
+
+    @property
+    def place(self) -> str:
+        """The database, for people: no password in it."""
+        return Address.parse(self.url).shown
 
     def start(self) -> None:
         """Begin; returns at once. Raises ``JournalError`` where the database cannot be used."""

@@ -1,0 +1,138 @@
+"""``glm-agent worker``: runs turns from queues until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+
+import typer
+
+from glm_agent.cli.exits import fail, leave, leave_now, say
+from glm_agent.errors import AgentError, ConfigurationError
+
+if TYPE_CHECKING:
+    from glm_agent.durable.worker import Do, Work
+    from glm_agent.messages import TurnResult
+
+GRACE_SECONDS: Final = 20.0
+
+Database = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        envvar="GLM_AGENT_DATABASE_URL",
+        show_envvar=True,
+        help="sqlite:///runs.db or postgresql://user@host/database.",
+    ),
+]
+
+
+def worker(
+    database: Database = None,
+    *,
+    queue: Annotated[list[str] | None, typer.Option(help="Take turns from this queue; repeatable.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Turns at once in each worker of these queues. Kept; 8 where never given.")
+    ] = None,
+    grace: Annotated[
+        float, typer.Option(min=0, help="Seconds that running calls get to end when the worker is stopped.")
+    ] = GRACE_SECONDS,
+    max_attempts: Annotated[
+        int, typer.Option(min=1, help="Give a turn up that so many workers began and did not survive.")
+    ] = 20,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing of turns.")] = False,
+) -> None:
+    """Run the turns that wait in a database, together with any number of other workers.
+
+    Turns get there by `glm-agent batch --database`. A worker that dies loses nothing: others go on with its turns
+    within about two seconds, and what was answered is not asked again.
+
+    [bold]Examples[/bold]
+
+      glm-agent worker --database sqlite:///runs.db
+
+      glm-agent worker --database postgresql://agent@db/agent --queue nightly --concurrency 16
+
+    SIGTERM or Ctrl-C: nothing new is begun, running calls end and are kept, then the worker leaves; a second one leaves
+    at once.
+
+    [bold]Exit codes[/bold]  0 stopped, nothing was cut off · 2 usage or configuration ·
+    130, 143 calls were cut off; they are taken up by another worker
+    """
+    try:
+        if database is None:
+            raise ConfigurationError(
+                "a worker needs a database: give --database postgresql://user@host/database, or set "
+                "GLM_AGENT_DATABASE_URL"
+            )
+        _serve(database, queue or [], concurrency, grace, max_attempts, tell=(lambda _: None) if quiet else say)
+    except AgentError as error:
+        fail(error)
+
+
+def _serve(
+    database: str,
+    queues: list[str],
+    concurrency: int | None,
+    grace: float,
+    max_attempts: int,
+    *,
+    tell: Callable[[str], object],
+) -> NoReturn:
+    from glm_agent.durable import worker_on
+
+    running = worker_on(database, do(), queues=queues, concurrency=concurrency, max_attempts=max_attempts, tell=tell)
+    stop = _Stop()
+    running.start()
+    tell(f"worker of {', '.join(running.queues)} in '{running.place}', process {os.getpid()}; Ctrl-C stops it")
+    number = stop.wait()
+    tell(f"stopping: running calls get {grace:g} seconds to end; again to leave at once")
+    is_drained = running.drain(grace)
+    running.close()
+    tell("stopped" if is_drained else "stopped; calls were cut off, and go on in another worker")
+    leave(0 if is_drained else 128 + number)
+
+
+class _Stop:
+    """The first SIGINT or SIGTERM ends the wait, the second one the process."""
+
+    def __init__(self) -> None:
+        self._came = threading.Event()
+        self._number = 0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def wait(self) -> int:
+        self._came.wait()
+        return self._number
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._number:
+            leave_now(128 + number)
+        self._number = number
+        self._came.set()
+
+
+def do() -> Do:
+    """Does turns as ``glm-agent run`` would, without a person beside it."""
+    from pydantic import TypeAdapter
+
+    from glm_agent.agent import Agent
+    from glm_agent.cli.options import RunOptions
+
+    options = TypeAdapter(RunOptions)
+
+    async def one(work: Work) -> TurnResult:
+        given = options.validate_python(work.options)
+        task = given.load_task()
+        agent = Agent(**given.agent_arguments(task), journal=work.sessions)
+        if work.is_resumed:
+            return await agent.resume(work.session)
+        prompt = work.prompt if work.prompt is not None or task is None else task.prompt
+        return await agent.run(prompt, session=work.session, attachments=work.attachments)
+
+    return one
