@@ -81,3 +81,14 @@ conformance-client: $(VENV)/.conformance
 
 conformance-server: $(VENV)/.conformance
 	$(BIN)/python tests/conformance/suite.py server "$(ONLY)" --at-least 64
+
+# make chaos         kill processes while they work, and count what the world has seen (SEED=7 KILLS=100 TASKS=200)
+.PHONY: chaos
+
+SEED ?= 1
+KILLS ?= 50
+TASKS ?= 150
+
+chaos: $(VENV)/.test
+	$(BIN)/python tests/chaos --seed $(SEED) --kills $(KILLS) --tasks $(TASKS)
+	$(BIN)/python tests/chaos --every-record
