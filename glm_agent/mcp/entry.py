@@ -18,7 +18,7 @@ from glm_agent.mcp.config import ServerConfig, check
 from glm_agent.mcp.fields import FIELDS, FOR_PEOPLE, NOT_ACTED_ON, SAYS_TRANSPORT
 from glm_agent.mcp.values import Context, flag
 
-_SWITCHES = ("disabled", "enabled", "active")
+_SWITCHES = ("disabled", "enabled", "active", "isActive")
 
 
 def looks_like_one(data: object) -> bool:
@@ -26,12 +26,19 @@ def looks_like_one(data: object) -> bool:
     if not isinstance(data, Mapping):
         return False
     entry = cast("Mapping[str, object]", data)
-    return any(isinstance(entry.get(key), (str, list)) for key in ("command", "url", "httpUrl", "serverUrl"))
+    return any(isinstance(entry.get(key), (str, list)) for key in ("command", "url", "httpUrl", "serverUrl")) or (
+        isinstance(entry.get("command"), Mapping) and "path" in cast("Mapping[str, object]", entry["command"])
+    )
 
 
 def read_entry(name: str, data: Mapping[str, Any], context: Context, warnings: list[str]) -> ServerConfig:
     """The server that the entry describes. Raises ``ConfigurationError``; what is merely odd is a warning."""
     config = ServerConfig(name=names.clean(name), origin=context.where(), cwd=context.cwd)
+    if _is_foreign(data):
+        warnings.append(
+            f"{context.where()} is part of an extension of an editor, which has its command: it is left out"
+        )
+        return replace(config, name=config.name or "server", is_disabled=True)
     if _is_disabled(data, context):
         # Not looked at further: a server that is switched off may well lack its variables.
         return replace(config, name=config.name or "server", is_disabled=True)
@@ -68,6 +75,12 @@ def _settled(config: ServerConfig, data: Mapping[str, Any], context: Context) ->
 def _is_disabled(data: Mapping[str, Any], context: Context) -> bool:
     switches = {key: flag(data[key], context, key) for key in _SWITCHES if key in data}
     return any(is_on == (key == "disabled") for key, is_on in switches.items())
+
+
+def _is_foreign(data: Mapping[str, Any]) -> bool:
+    """Whether the entry only sets up a server that an editor's extension brings (Zed)."""
+    has_target = any(key in data for key in ("command", "url"))
+    return not has_target and (data.get("source") == "extension" or "settings" in data)
 
 
 def _unknown(key: str, context: Context) -> str:

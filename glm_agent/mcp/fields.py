@@ -1,7 +1,8 @@
 """The keys of a configuration entry in every dialect, and what each one sets. Pure: one table, one function a key.
 
-Source: Claude Code ``.mcp.json``, VS Code ``mcp.json``, Cursor ``mcp.json``, Gemini ``settings.json`` and Codex
-``config.toml`` as documented in November 2026.
+Source: Claude Code ``.mcp.json``, VS Code ``mcp.json``, Cursor ``mcp.json``, Windsurf ``mcp_config.json``, Gemini
+``settings.json``, Codex ``config.toml``, Zed ``settings.json``, OpenCode ``opencode.json`` and Copilot CLI
+``mcp-config.json`` as documented in November 2026.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from glm_agent.mcp import names, values
+from glm_agent.mcp.authorization import OAuth
 from glm_agent.mcp.config import ServerConfig, Transport
 from glm_agent.mcp.oauth_fields import read_oauth
 
@@ -36,7 +38,13 @@ def _command(config: ServerConfig, key: str, value: Any, context: values.Context
     if isinstance(value, list):
         words = values.texts(cast("list[object]", value), context, key)
         return replace(config, command=words[0] if words else "", args=(*words[1:], *config.args))
-    return replace(config, command=values.text(value, context, key))
+    if isinstance(value, Mapping) and "path" in cast("Mapping[str, object]", value):
+        # Zed until 2025: the program with its arguments and its environment in an object of its own.
+        parts = cast("Mapping[str, Any]", value)
+        config = _command(config, key, parts.get("path"), context)
+        config = _args(config, key, parts.get("args", []), context)
+        return _env(config, key, parts.get("env") or {}, context)
+    return replace(config, command=values.text(cast(object, value), context, key))
 
 
 def _args(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
@@ -50,8 +58,14 @@ def _env(config: ServerConfig, key: str, value: Any, context: values.Context) ->
 def _env_vars(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
     """Names of our own variables to pass on; those that are not set are left out."""
     environ = context.variables.environ
-    passed = {name: environ[name] for name in values.texts(value, context, key) if name in environ}
+    names_ = [_name_of(item) for item in cast("list[object]", value)] if isinstance(value, list) else value
+    passed = {name: environ[name] for name in values.texts(names_, context, key) if name in environ}
     return replace(config, env={**passed, **config.env})
+
+
+def _name_of(item: object) -> object:
+    """A variable's name, also where it stands in a table of its own."""
+    return cast("Mapping[str, object]", item).get("name") if isinstance(item, Mapping) else item
 
 
 def _env_file(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
@@ -78,6 +92,10 @@ def _url(config: ServerConfig, key: str, value: Any, context: values.Context) ->
 
 
 def _headers(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
+    if isinstance(value, list):
+        lines = values.texts(cast("list[object]", value), context, key)
+        pairs = (line.partition(":") for line in lines)
+        return replace(config, headers={**config.headers, **{name.strip(): text.strip() for name, _, text in pairs}})
     return replace(config, headers={**config.headers, **values.mapping(value, context, key)})
 
 
@@ -90,6 +108,17 @@ def _env_headers(config: ServerConfig, key: str, value: Any, context: values.Con
 def _bearer(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
     token = values.variable(value, context, key)
     return replace(config, headers={**config.headers, "Authorization": f"Bearer {token}"})
+
+
+def _token(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
+    return replace(config, headers={**config.headers, "Authorization": f"Bearer {values.text(value, context, key)}"})
+
+
+def _auth(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
+    """``"oauth"``, a token, or Cursor's table of a registered client."""
+    if isinstance(value, str):
+        return replace(config, oauth=OAuth()) if value == "oauth" else _token(config, key, value, context)
+    return replace(config, oauth=read_oauth(value, context, key))
 
 
 def _transport(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
@@ -118,6 +147,10 @@ def _prefix(config: ServerConfig, key: str, value: Any, context: values.Context)
 
 
 def _timeout(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
+    if isinstance(value, Mapping):
+        parts = cast("Mapping[str, Any]", value)
+        config = _startup(config, key, parts["startup"], context) if "startup" in parts else config
+        return _timeout(config, key, parts["request"], context) if "request" in parts else config
     return replace(config, timeout_seconds=_seconds(values.number(value, context, key), key, context))
 
 
@@ -172,13 +205,17 @@ FIELDS: Mapping[str, Field] = {
     "environment": _env,
     "env_vars": _env_vars,
     "envFile": _env_file,
-    **dict.fromkeys(("cwd", "workingDirectory"), _cwd),
-    **dict.fromkeys(("url", "httpUrl", "serverUrl"), _url),
+    **dict.fromkeys(("cwd", "workingDirectory", "working_directory"), _cwd),
+    **dict.fromkeys(("url", "httpUrl", "serverUrl", "baseUrl"), _url),
     **dict.fromkeys(("headers", "http_headers"), _headers),
     "env_http_headers": _env_headers,
     "bearer_token_env_var": _bearer,
-    **dict.fromkeys(("allow", "tools", "includeTools", "allowedTools", "enabled_tools", "enabledTools"), _allow),
-    **dict.fromkeys(("deny", "excludeTools", "excludedTools", "disabled_tools", "disabledTools"), _deny),
+    "bearer_token": _token,
+    "auth": _auth,
+    **dict.fromkeys(
+        ("allow", "tools", "includeTools", "allowedTools", "allowed_tools", "enabled_tools", "enabledTools"), _allow
+    ),
+    **dict.fromkeys(("deny", "excludeTools", "excludedTools", "disabled_tools", "disabledTools", "deniedTools"), _deny),
     **dict.fromkeys(("prefix", "toolPrefix"), _prefix),
     **dict.fromkeys(("timeout", "timeout_seconds", "timeoutSeconds", "tool_timeout_sec", "toolTimeout"), _timeout),
     **dict.fromkeys(
@@ -193,16 +230,25 @@ FIELDS: Mapping[str, Field] = {
     "oauth": _oauth,
 }
 
+_NOTHING = "it changes nothing here"
+
 NOT_ACTED_ON: Mapping[str, str] = {
     **dict.fromkeys(
-        ("autoApprove", "alwaysAllow", "default_tools_approval_mode"),
+        ("autoApprove", "alwaysAllow", "default_tools_approval_mode", "disabledAutoApproveTools"),
         "what may run without asking is said in the permissions",
     ),
-    **dict.fromkeys(("auth", "scopes", "oauth_resource"), "write it into 'oauth', or put a token into 'headers'"),
+    **dict.fromkeys(
+        ("scopes", "oauth_resource", "authProviderType", "targetAudience", "targetServiceAccount", "authentication"),
+        "write it into 'oauth', or put a token into 'headers'",
+    ),
     "headersHelper": "put the header into 'headers', from a variable",
     **dict.fromkeys(("sandbox", "sandboxEnabled"), "the server runs without a sandbox of ours"),
-    **dict.fromkeys(("dev", "keep_alive", "supports_parallel_tool_calls"), "it changes nothing here"),
+    **dict.fromkeys(("dev", "keep_alive", "keepAlive", "supports_parallel_tool_calls", "alwaysLoad"), _NOTHING),
+    **dict.fromkeys(("watchPaths", "settings", "start_on_launch", "sse_read_timeout"), _NOTHING),
+    **dict.fromkeys(("include_tags", "exclude_tags", "registryUrl"), _NOTHING),
 }
 
-FOR_PEOPLE = frozenset({"name", "title", "description", "icon", "gallery", "version", "comment", "_comment", "//"})
+FOR_PEOPLE = frozenset({"$schema", "id", "name", "title", "description", "icon", "logoUrl", "tags", "provider"}) | {
+    *("gallery", "version", "source", "comment", "_comment", "//", "notes"),
+}
 """Keys that say nothing to a program."""

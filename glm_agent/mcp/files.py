@@ -1,12 +1,14 @@
 """Configuration files of MCP clients, as they are found in the wild. Does not import ``mcp``.
 
 A file is JSON (comments and trailing commas allowed) or TOML. The servers stand under ``mcpServers``
-(Claude, Cursor, Windsurf, Gemini, Copilot), ``servers`` (VS Code), ``mcp.servers`` (VS Code's settings) or
-``mcp_servers`` (Codex). What one server's entry may say is in ``entry``.
+(Claude, Cursor, Windsurf, Gemini, Copilot, Cline), ``servers`` (VS Code), ``mcp.servers`` (VS Code's settings),
+``mcp_servers`` (Codex), ``context_servers`` (Zed) or ``mcp`` (OpenCode). What one server's entry may say is in
+``entry``.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import tomllib
@@ -23,8 +25,23 @@ from glm_agent.mcp.lock import FILE
 from glm_agent.mcp.values import Context, kind
 from glm_agent.mcp.variables import Variables
 
-_PLACES = (("mcpServers",), ("mcp_servers",), ("servers",), ("mcp", "servers"), ("mcp", "mcpServers"))
-_EDITORS = frozenset({".vscode", ".cursor", ".gemini", ".codex", ".claude", ".roo", ".windsurf", ".kiro", ".amazonq"})
+_PLACES = (
+    ("mcpServers",),
+    ("mcp_servers",),
+    ("context_servers",),
+    ("amp.mcpServers",),
+    ("servers",),
+    ("mcp", "servers"),
+    ("mcp", "mcpServers"),
+    ("mcp",),
+)
+_EDITORS = frozenset(
+    {".vscode", ".cursor", ".gemini", ".codex", ".claude", ".roo", ".windsurf", ".kiro", ".amazonq"}
+) | {
+    *(".qwen", ".zed", ".opencode", ".factory", ".trae"),
+}
+_BARE = frozenset({".gemini", ".qwen"})
+"""Folders of programs for which ``$NAME`` without braces is a variable too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +70,7 @@ def read_file(path: Path, environ: Mapping[str, str], warnings: list[str]) -> tu
         environ=environ,
         positions=toml_positions(text) if is_toml else json_positions(text),
         is_toml=is_toml,
-        is_bare=path.resolve().parent.name == ".gemini",
+        is_bare=path.resolve().parent.name in _BARE,
         cwd=None if folder == Path.home() else str(folder),
     )
     lock = str(path.parent / FILE)
@@ -80,8 +97,19 @@ def _servers(document: _Document, warnings: list[str]) -> tuple[ServerConfig, ..
         context = _context(document, (*place, name), name, inputs)
         if not isinstance(data, Mapping):
             raise ConfigurationError(f"{context.where()} is {kind(data)}, not an object with 'command' or 'url'")
-        found.append(entry.read_entry(name, cast("Mapping[str, Any]", data), context, warnings))
+        config = entry.read_entry(name, cast("Mapping[str, Any]", data), context, warnings)
+        found.append(config if _is_let_in(name, document.data) else replace(config, is_disabled=True))
     return tuple(found)
+
+
+def _is_let_in(name: str, data: Mapping[str, Any]) -> bool:
+    """Whether the program's own list of servers (Gemini) has it."""
+    lists = data.get("mcp")
+    if not isinstance(lists, Mapping):
+        return True
+    allowed, excluded = (cast("Mapping[str, object]", lists).get(key) for key in ("allowed", "excluded"))
+    is_named = not isinstance(allowed, list) or name in allowed
+    return is_named and not (isinstance(excluded, list) and name in excluded)
 
 
 def _entries(document: _Document) -> tuple[tuple[str, ...], Mapping[str, Any]]:
@@ -90,22 +118,40 @@ def _entries(document: _Document) -> tuple[tuple[str, ...], Mapping[str, Any]]:
         value: Any = document.data
         for key in place:
             value = cast("Mapping[str, Any]", value).get(key) if isinstance(value, Mapping) else None
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and (place != ("mcp",) or _are_entries(cast("Mapping[str, Any]", value))):
             return place, cast("Mapping[str, Any]", value)
-        if value is not None and len(place) == 1:
-            raise ConfigurationError(f"{document.label or 'the dict'}: {place[0]!r} is {kind(value)}, not an object")
-    values = list(document.data.values())
-    if values and all(entry.looks_like_one(value) for value in values):
+        if value is not None and len(place) == 1 and place != ("mcp",):
+            found = kind(cast(object, value))
+            raise ConfigurationError(f"{document.label or 'the dict'}: {place[0]!r} is {found}, not an object")
+    if _are_entries(document.data):
         return (), document.data
     raise ConfigurationError(
-        f"{document.label or 'the dict'} names no MCP servers. "
+        f"{document.label or 'the dict'} names no MCP servers{_meant(document)}. "
         'Write {"mcpServers": {"time": {"command": "uvx", "args": ["mcp-server-time"]}}}'
     )
 
 
+def _are_entries(data: Mapping[str, Any]) -> bool:
+    return bool(data) and all(entry.looks_like_one(value) for value in data.values())
+
+
+def _meant(document: _Document) -> str:
+    """The key that may have been meant to hold them, with its line."""
+    for key in document.data:
+        if close := difflib.get_close_matches(key.lower(), ("mcpservers", "mcp_servers"), n=1, cutoff=0.8):
+            line = document.positions.get((key,), 0)
+            wanted = {"mcpservers": "mcpServers"}.get(close[0], close[0])
+            return f": {f'line {line}, ' if line else ''}{key!r} is not known. Did you mean {wanted!r}?"
+    return ""
+
+
 def _context(document: _Document, path: tuple[str, ...], name: str, inputs: Mapping[str, str] | None = None) -> Context:
     variables = Variables(
-        environ=document.environ, folder=document.folder, inputs=inputs or {}, is_bare=document.is_bare
+        environ=document.environ,
+        folder=document.folder,
+        inputs=inputs or {},
+        is_bare=document.is_bare,
+        is_plain=path[:1] == ("mcp",),
     )
     return Context(
         label=document.label,
@@ -128,7 +174,8 @@ def _inputs(data: Mapping[str, Any]) -> Mapping[str, str]:
 
 def _workspace(path: Path) -> Path:
     """The folder that relative names of a file refer to: an editor keeps its file one folder deeper."""
-    return path.parent.parent if path.parent.name in _EDITORS else path.parent
+    found = next((folder for folder in path.parents[:2] if folder.name in _EDITORS), None)
+    return path.parent if found is None else found.parent
 
 
 def _text(path: Path) -> str:

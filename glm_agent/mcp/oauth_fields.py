@@ -1,7 +1,7 @@
 """The key ``oauth`` of a configuration entry. Pure.
 
-Source: Claude Code ``.mcp.json`` (``clientId``, ``callbackPort``, ``scopes``) as documented in November 2026; the
-other keys are ours.
+Source: Claude Code ``.mcp.json`` (``clientId``, ``callbackPort``, ``scopes``), Cursor (``auth`` with ``CLIENT_ID``),
+Gemini and OpenCode as documented in November 2026; the other keys are ours.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from glm_agent.mcp.authorization import ClientAuthentication, Grant, IdentityPro
 _TEXTS = {
     "clientId": "client_id",
     "clientSecret": "client_secret",
+    "client_id": "client_id",
+    "client_secret": "client_secret",
+    "CLIENT_ID": "client_id",
+    "CLIENT_SECRET": "client_secret",
     "clientMetadataUrl": "client_metadata_url",
     "issuer": "issuer",
     "signingAlgorithm": "signing_algorithm",
@@ -26,6 +30,10 @@ _CHOICES = {
     "clientAuthentication": ("client_authentication", get_args(ClientAuthentication)),
 }
 _OTHERS = ("scope", "scopes", "callbackPort", "dpop", "privateKeyFile", "identityProvider")
+_FOUND_OUT = frozenset({"authorizationUrl", "tokenUrl", "registrationUrl", "issuerUrl", "authServerMetadataUrl"}) | {
+    *("redirectUri", "redirect_uri", "tokenParamName", "audiences", "client_name", "resource"),
+}
+"""Keys of other programs for what is found out here, from the server and from its authorization server."""
 _NEEDED = {
     "client_credentials": ("client_id",),
     "jwt_bearer": ("client_id", "assertion"),
@@ -39,9 +47,13 @@ def read_oauth(value: object, context: values.Context, key: str) -> OAuth | None
         return OAuth() if value else None
     if not isinstance(value, Mapping):
         context.fail(key, says=f"is {values.kind(value)}. Write an object, or true")
+    fields = cast("Mapping[str, Any]", value)
+    if "enabled" in fields and not values.flag(fields["enabled"], context, key):
+        return None
     found: dict[str, Any] = {}
-    for name, item in cast("Mapping[str, Any]", value).items():
-        found |= _field(name, item, context, key)
+    for name, item in fields.items():
+        if name not in _FOUND_OUT and name != "enabled":
+            found |= _field(name, item, context, key)
     oauth = OAuth(**found)
     for needed in _NEEDED.get(oauth.grant, ()):
         if not getattr(oauth, needed):

@@ -12,7 +12,7 @@ from typing import Never, cast
 
 from glm_agent.errors import ConfigurationError
 from glm_agent.mcp.lines import Positions
-from glm_agent.mcp.variables import Unset, Variables
+from glm_agent.mcp.variables import Unreadable, Unset, Variables
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +78,8 @@ def text(value: object, context: Context, *keys: str) -> str:
             says=f"needs the variable {unset.name!r}, which is not set. "
             f"Set it, or give a default: ${{{unset.word}:-…}}",
         )
+    except Unreadable as unreadable:
+        context.fail(*keys, says=str(unreadable))
 
 
 def texts(value: object, context: Context, key: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""Variables in a configuration: ``${NAME}``, ``${NAME:-default}``, ``${env:NAME}`` and the editors' words. Pure.
+"""Variables in a configuration: ``${NAME}``, ``${NAME:-default}``, ``${env:NAME}`` and the editors' words.
 
 A variable that is not set is an error and never an empty string: a server that starts without its key
-fails later, elsewhere, and says something else.
+fails later, elsewhere, and says something else. Pure, but for files that are named (``${file:path}``).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from glm_agent.mcp.config import PORT
 
 _BRACED = re.compile(r"\$\{([^${}]*)\}")
+_PLAIN_TOO = re.compile(r"\$\{([^${}]*)\}|\{((?:env|file):[^${}]*)\}")
 _BARE_TOO = re.compile(r"\$\{([^${}]*)\}|\$([A-Za-z_][A-Za-z0-9_]*)")
 
 
@@ -30,10 +31,12 @@ class Variables:
     """Defaults of VS Code's ``${input:id}``, by id."""
     is_bare: bool = False
     """Whether ``$NAME`` without braces is a variable too, as Gemini's is."""
+    is_plain: bool = False
+    """Whether ``{env:NAME}`` and ``{file:path}`` without a dollar are variables too, as OpenCode's are."""
 
     def expand(self, text: str) -> str:
         """The text with its variables filled in. Raises ``Unset``; what comes from a variable is not read again."""
-        pattern = _BARE_TOO if self.is_bare else _BRACED
+        pattern = _BARE_TOO if self.is_bare else _PLAIN_TOO if self.is_plain else _BRACED
         return pattern.sub(lambda match: self._value(match[match.lastindex or 1]), text)
 
     def _value(self, word: str) -> str:
@@ -41,7 +44,9 @@ class Variables:
             return _WORDS[word](self)
         if word.startswith("input:"):
             return self._input(word.removeprefix("input:"))
-        name, is_default, default = word.removeprefix("env:").partition(":-")
+        if word.startswith("file:"):
+            return self._file(word.removeprefix("file:"))
+        name, is_default, default = word.removeprefix("env:").removeprefix("//").partition(":-")
         value = self.environ.get(name, "")
         if value or (name in self.environ and not is_default):
             return value
@@ -58,6 +63,21 @@ class Variables:
         if name in self.inputs:
             return self.inputs[name]
         raise Unset(name=variable, word=f"input:{name}")
+
+    def _file(self, name: str) -> str:
+        """What a file holds, without the line's end that editors add."""
+        path = self.folder / (self.home / name[2:] if name.startswith("~/") else name)
+        try:
+            return path.read_text(encoding="utf-8-sig").removesuffix("\n").removesuffix("\r")
+        except (OSError, UnicodeDecodeError, ValueError) as error:
+            raise Unreadable(name, getattr(error, "strerror", None) or "it is no text") from None
+
+
+class Unreadable(Exception):
+    """A file that a variable names cannot be read. Carries its name, never what is in it."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"needs the file {name!r}, which cannot be read: {reason}")
 
 
 class Unset(Exception):
@@ -76,6 +96,7 @@ _WORDS: Mapping[str, Callable[[Variables], str]] = {
     "workspaceRoot": lambda variables: str(variables.folder),
     "workspaceFolderBasename": lambda variables: variables.folder.name,
     "userHome": lambda variables: str(variables.home),
+    "cwd": lambda variables: str(variables.folder),
     "pathSeparator": lambda _: os.sep,
     "/": lambda _: os.sep,
     "port": lambda _: PORT,  # filled in when the server is started
