@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 FAULT = sys.argv[1]
+KNOWN = ("initialize", "tools/list", "tools/call")
 STARTS = Path(sys.argv[2]) if len(sys.argv) > 2 else None
 OBJECT = {"type": "object", "properties": {"n": {"type": "integer"}}}
 GOOD: dict[str, Any] = {"name": "good", "description": "Works.", "inputSchema": OBJECT}
@@ -186,7 +187,7 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         match request.get("method"):
-            case "initialize":
+            case "initialize" if FAULT != "modern_only":
                 initialize(request)
             case "tools/list":
                 list_tools(request)
@@ -194,7 +195,9 @@ def main() -> None:
                 call_tool(request)
             case "server/discover" if FAULT == "hang_start":
                 pass
-            case "server/discover" if FAULT == "no_result_type":
+            case _ if FAULT == "silent" and "id" in request and request["method"] not in KNOWN:
+                pass
+            case "server/discover" if FAULT in ("no_result_type", "modern_only"):
                 found = {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}
                 answer(request, {**found, "ttlMs": 0, "cacheScope": "private"})
             case _ if "id" in request:
