@@ -4,6 +4,7 @@
     session    Session: one session open for writing, which is what the driver calls Steps
     summary    SessionSummary: what a list of sessions shows, kept up to date with every record
     records    records <-> JSON text, and the lines of an export
+    fork       a session's beginning as a session of its own
     replay     a session run once more, offline; with recorded, comparison and divergence
     lock       one writer per session, named
     database   the file: its place, its mode, its schema and migrations, its errors

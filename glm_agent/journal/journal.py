@@ -18,6 +18,7 @@ from glm_agent.driver import Record
 from glm_agent.errors import ConfigurationError, JournalError
 from glm_agent.journal import inbox, log, records, spilled
 from glm_agent.journal.database import Database, default_path, make_folder
+from glm_agent.journal.fork import fork
 from glm_agent.journal.lock import SessionLock, sweep
 from glm_agent.journal.records import StoredRecord
 from glm_agent.journal.replay import Replay, replay
@@ -155,8 +156,11 @@ class Journal:
         """Ids of long results that the model was told of and that are no longer kept."""
         return spilled.missing(self.facts(session_id), self.results_of(session_id))
 
-    def import_(self, lines: Iterable[str], *, session_id: str | None = None) -> str:
+    def import_(self, lines: Iterable[str], *, session_id: str | None = None, takes_setup: bool = False) -> str:
         """Add an exported session, under another id where one is given, and return its id.
+
+        ``takes_setup``: also with which options it ran. They name tools and commands that a resume would run, so only
+        from who is trusted.
 
         All or nothing. Raises ``JournalError`` that names the line that cannot be read, or where the
         id is taken.
@@ -164,20 +168,33 @@ class Journal:
         lines, results = spilled.taken_from(lines)
         header, stored = records.from_lines(lines)
         new = _checked(session_id or str(header.get("id", "")))
-        self._add(new, stored, _origin(header), setup=_header_setup(header))
+        self._add(new, stored, _origin(header), setup=_header_setup(header) if takes_setup else None)
         spilled.write(results, self.results_of(new))
         return new
 
-    def fork(self, session_id: str, *, new_id: str | None = None, facts: int | None = None) -> str:
-        """Copy a session, or its first ``facts`` facts, into a new one and return the new id.
+    def fork(
+        self,
+        session_id: str,
+        *,
+        new_id: str | None = None,
+        facts: int | None = None,
+        step: int | None = None,
+        edit: str | None = None,
+        answer: str | None = None,
+    ) -> str:
+        """Copy a session, or what stands before a step or its first ``facts`` facts, and return the new id.
 
-        Records beside the facts are not copied: the copy is a conversation of its own, and its calls get other keys.
+        ``step`` is the number of a model request, from 1; ``edit`` is what the user says there instead, ``answer`` what
+        the model is to have answered. Records beside the facts are not copied: the copy is a conversation of its own,
+        and its calls get other keys. Raises ``ConfigurationError`` where there is no such step.
         """
+        new = new_id or new_session_id()
+        if facts is None:
+            return fork(self, session_id, new_id=new, step=step, edit=edit, answer=answer)
         source = self.summary(session_id)
-        stored = log.stored(self._database, session_id)
-        said = [line for line in stored if records.is_fact(line.record)]
-        new = _checked(new_id or new_session_id())
-        self._add(new, said[:facts], replace(source.origin, created=time.time()), setup=self.setup(session_id))
+        said = [line for line in log.stored(self._database, session_id) if records.is_fact(line.record)]
+        origin = replace(source.origin, created=time.time())
+        self._add(_checked(new), said[:facts], origin, setup=self.setup(session_id))
         if (results := self.results_of(session_id)).is_dir():
             shutil.copytree(results, self.results_of(new), dirs_exist_ok=True)
         return new
@@ -215,7 +232,7 @@ class Journal:
         limit = time.time() - older_than_days * _DAY_SECONDS
         old = [each.id for each in self.sessions()[keep:] if each.updated < limit]
         if is_dry:
-            return [id for id in old if not self._is_held(id)]
+            return [id for id in old if not self.is_open(id)]
         sweep(self.path.parent / "locks")
         return [id for id in old if self._try_delete(id)]
 
@@ -231,7 +248,10 @@ class Journal:
     ) -> None:
         self.close()
 
-    def _is_held(self, session_id: str) -> bool:
+    def is_open(self, session_id: str) -> bool:
+        """Whether somebody has the session open for writing."""
+        if not self._lock_file(session_id).exists():
+            return False
         try:
             self._locked(session_id).release()
         except JournalError:
@@ -245,9 +265,12 @@ class Journal:
             return False
         return True
 
+    def _lock_file(self, session_id: str) -> Path:
+        return self.path.parent / "locks" / f"{_checked(session_id)}.lock"
+
     def _locked(self, session_id: str) -> SessionLock:
-        folder = self.path.parent / "locks"
-        lock = SessionLock(folder / f"{_checked(session_id)}.lock")
+        path = self._lock_file(session_id)
+        lock, folder = SessionLock(path), path.parent
         try:
             make_folder(self.path.parent)
             make_folder(folder)
