@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 
 from mcp.server import MCPServer
 
@@ -32,6 +33,7 @@ if __name__ == "__main__":
         told = f"Search the catalogue number {number} and give back the best matching records."
         server.add_tool(find, name=f"tool_{number:03}", description=told)
     logging.disable(logging.INFO)
+    time.sleep(float(os.environ.get("BENCHMARKS_SLEEP", "0")))
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(os.getppid()) | {1})} & set(range(os.cpu_count() or 1)))
     server.run(transport="stdio")

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
+import tempfile
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.clock import Clock, middle
+from glm_agent import Agent
+from glm_agent.messages import ModelRequest, ModelResponse
+from glm_agent.models.model import ModelEvent
 
 SERVER = [sys.executable, "-m", "benchmarks.echo_server"]
 
@@ -105,6 +111,45 @@ async def costs_with(system: Any, count: int, steps: int) -> tuple[float, float]
                 laps.append(clock.cpu)
         costs.append(min(laps[1:]))
     return (costs[1] - costs[0]) / steps, costs[0]
+
+
+async def start(_system: Any, *, seconds: int = 5) -> dict[str, float]:
+    """When the model is first asked, where the only server takes that long to start and its tools are locked."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / ".mcp.json"
+        await lock(config)
+        config.write_text(json.dumps(servers(SERVER, BENCHMARKS_SLEEP=str(seconds))))
+        model = Asked()
+        agent = Agent(model, mcp_servers=[config])
+        began = time.perf_counter()
+        with Clock():
+            await agent.run("Please do the task.")
+    return {"ms_to_model": (model.at - began) * 1e3}
+
+
+def servers(command: list[str], **env: str) -> dict[str, Any]:
+    return {"mcpServers": {"echo": {"command": command[0], "args": command[1:], "env": env, "cwd": os.getcwd()}}}
+
+
+async def lock(config: Path) -> None:
+    """Accept the tools of the server as they are."""
+    from glm_agent.mcp.lock import write
+    from glm_agent.mcp.servers import MCPServers
+
+    async with MCPServers.read([servers(SERVER)]) as connected:
+        write(config.with_name("mcp.lock"), {"echo": await connected.connections[0].tools()})
+
+
+class Asked:
+    """A model that notes when it was first asked, and answers at once."""
+
+    name = "asked"
+    at = 0.0
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        assert request.tools, "the server's tools are offered"
+        self.at = time.perf_counter()
+        yield ModelResponse(text="done", finish_reason="stop")
 
 
 async def big_result(system: Any, *, small: int = 5, large: int = 50) -> dict[str, float]:

@@ -188,6 +188,13 @@ WORKLOADS = (
         ),
     ),
     Workload(
+        name="mcp-start",
+        title="the model is first asked, where a locked MCP server takes 5 s to start",
+        function="sessions.start",
+        systems=("ours",),
+        metrics=(Metric(key="ms_to_model", unit="ms", target=250, is_absolute=True, is_stable=False),),
+    ),
+    Workload(
         name="mcp-big",
         title="an MCP result of 50 MB, against a pipe and `json` by hand (the bare session takes over two minutes)",
         function="sessions.big_result",
