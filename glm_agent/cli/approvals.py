@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 
@@ -39,9 +40,7 @@ def ask(console: Console, read_line: Callable[[], str], request: ApprovalRequest
     return decision
 
 
-def decisions(
-    approved: Sequence[str], denied: Sequence[str], *, waiting: Sequence[Waiting]
-) -> list[ApprovalDecision]:
+def decisions(approved: Sequence[str], denied: Sequence[str], *, waiting: Sequence[Waiting]) -> list[ApprovalDecision]:
     """Decisions on waiting calls by id, or ``all``. Raises ``ConfigurationError`` for an id nobody waits with."""
     ids = [request.call_id for request in waiting if isinstance(request, ApprovalRequested)]
     made: dict[str, ApprovalDecision] = {}
@@ -53,6 +52,25 @@ def decisions(
             for call_id in ids if name == "all" else [name]:
                 made[call_id] = ApprovalDecision(call_id=call_id, is_approved=is_approved)
     return list(made.values())
+
+
+def how_to_decide(request: Waiting, *, session: str) -> list[str]:
+    """The commands that decide on a waiting call, one a line, for a person to choose from."""
+    resume = ("glm-agent", "run", "--resume", session)
+    if isinstance(request, ApprovalRequested):
+        return [
+            f"to approve: {shlex.join([*resume, '--approve', request.call_id])}",
+            f"to deny:    {shlex.join([*resume, '--deny-call', request.call_id])}",
+        ]
+    decide = shlex.join(["glm-agent", "sessions", "decide", session, request.call_id])
+    called = f"{phrases.clean(request.name)}({phrases.short(request.arguments, limit=300)})"
+    return [
+        f"what came of {called} is not known: {request.reason}. Look, then say it:",
+        f"  it took effect:            {decide} --done RESULT",
+        f"  it did not:                {decide} --failed REASON",
+        f"  it did not, run it again:  {decide} --retry",
+        f"and go on with: {shlex.join(resume)}",
+    ]
 
 
 _EDIT = ApprovalDecision(call_id="", is_approved=True)

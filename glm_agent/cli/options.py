@@ -91,40 +91,38 @@ class RunOptions:
 
 
 def remember(journal: Journal, session: str, options: RunOptions) -> None:
-    """Keep the options beside the journal, for ``--resume``. Raises ``JournalError``."""
-    from glm_agent.journal.database import make_folder
-
-    path = _path(journal, session)
-    try:
-        make_folder(path.parent.parent)
-        make_folder(path.parent)
-        path.write_text(json.dumps({"version": _VERSION, **asdict(options)}, indent=1), encoding="utf-8")
-    except OSError as error:
-        raise JournalError(
-            f"'{path}' cannot be written ({error.strerror}): free it, or run with --no-session"
-        ) from error
+    """Have the options kept with the session, once there is something of it to keep: ``--resume`` takes them."""
+    kept = {"version": _VERSION, **asdict(options)}
+    journal.describe(session, task=options.task, options={name: value for name, value in kept.items() if value})
 
 
 def recall(journal: Journal, session: str) -> RunOptions:
-    """The options a session began with; empty ones where it was not begun by this command line."""
-    path = _path(journal, session)
-    if not path.exists():
+    """The options a session was run with; empty ones where it was not begun by this command line."""
+    kept = dict(journal.setup(session).options) or _from_file(_path(journal, session))
+    if not kept:
         return RunOptions()
     from pydantic import TypeAdapter
 
     try:
-        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = kept.pop("version", None)
         if version != _VERSION:
-            raise JournalError(f"'{path}' has version {version!r}: another version of glm-agent wrote it")
+            raise JournalError(
+                f"the options of session '{session}' have version {version!r}: another version of glm-agent wrote them"
+            )
         return TypeAdapter(RunOptions).validate_python(kept)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError) as error:
+        raise JournalError(
+            f"the options of session '{session}' cannot be read ({error}): go on with --session, in a new session"
+        ) from error
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    """Options where versions before the journal's schema 2 kept them."""
+    try:
+        kept: Any = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return dict(kept)
+    except (OSError, ValueError, TypeError) as error:
         raise JournalError(f"'{path}' cannot be read ({error}): delete it and give the options again") from error
-
-
-def forget(journal: Journal, session: str) -> None:
-    """Delete what ``remember`` kept."""
-    _path(journal, session).unlink(missing_ok=True)
 
 
 def override(kept: RunOptions, given: RunOptions) -> RunOptions:

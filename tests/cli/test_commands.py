@@ -48,7 +48,7 @@ def test_a_session_is_listed_shown_exported_and_deleted(cli: Any):
     assert [json.loads(line)["kind"] for line in lines[1:3]] == ["turn_started", "user_message"]
     assert cli("sessions", "delete", "s1").returncode == 0
     assert cli("sessions", "list").stdout == ""
-    assert not list((cli.folder / ".glm-agent" / "runs").iterdir())
+    assert not list((cli.folder / ".glm-agent" / "locks").iterdir())
 
 
 @pytest.mark.parametrize("command", ["show", "export", "delete"])

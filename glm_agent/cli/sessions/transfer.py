@@ -1,19 +1,60 @@
-"""Sessions as files: ``glm-agent sessions export``."""
+"""Sessions as files: ``glm-agent sessions export`` and ``import``."""
 
 from __future__ import annotations
 
-from glm_agent.cli import formats
-from glm_agent.cli.exits import reporting
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from glm_agent.cli import formats, phrases
+from glm_agent.cli.exits import fail, reporting, say
 from glm_agent.cli.sessions.arguments import Id
 
 
 def export(session: Id) -> None:
-    """A session as lines of JSON on stdout: a header with the format's version, then every record.
+    """A session as lines of JSON on stdout: a header with the format's version, every record, its long results.
 
     Example: glm-agent sessions export 20261122-213108-5f3a9c > session.jsonl
     """
     from glm_agent.journal import Journal
 
     with reporting():
-        for line in Journal().export(session):
+        journal = Journal()
+        for line in journal.export(session):
             formats.write(f"{line}\n")
+        missing = journal.missing_results(session)
+    if missing:
+        say(f"no longer kept, so not in the export: {phrases.count(len(missing), 'long result')}: {', '.join(missing)}")
+
+
+def import_session(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="An export, or - for stdin.")],
+    id: Annotated[str | None, typer.Option("--id", metavar="ID", help="Another id than the export's.")] = None,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust", help="Take over with which tools, servers and permissions it ran; they may run anything."
+        ),
+    ] = False,
+) -> None:
+    """Add an exported session; its id is written to stdout.
+
+    Example: glm-agent sessions import session.jsonl --id copy
+    """
+    from glm_agent.journal import Journal
+
+    try:
+        text = sys.stdin.buffer.read() if file == "-" else Path(file).expanduser().read_bytes()
+        lines = text.decode("utf-8-sig").split("\n")
+    except OSError as error:
+        fail(f"'{file}' cannot be read: {error.strerror or error}")
+    except UnicodeDecodeError:
+        fail(f"'{file}' is no export of a session: it is not UTF-8")
+    with reporting(), Journal() as journal:
+        new = journal.import_(lines, session_id=id, takes_setup=trust)
+        missing = journal.missing_results(new)
+    formats.write(f"{new}\n")
+    if missing:
+        say(f"not in the export: {phrases.count(len(missing), 'long result')}: {', '.join(missing)}")
