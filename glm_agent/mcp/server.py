@@ -10,7 +10,7 @@ long is cancelled and never ends the server.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -264,6 +264,11 @@ class ServerConnection:
             lambda link: link.offers.get_prompt(name, arguments), "it did not give the prompt in time"
         )
 
+    async def complete(self, ref: JsonObject, name: str, value: str, given: dict[str, str]) -> list[str]:
+        """What the server suggests for an argument; ``ref`` names a prompt or a template. Raises as ``tools`` does."""
+        late = "it did not suggest values in time"
+        return await self._asked(lambda link: link.offers.complete(ref, name, value, given), late)
+
     async def skills(self) -> tuple[Skill, ...]:
         """The skills that the server offers; nothing of them is read. Raises as ``tools`` does."""
         return await self._asked(lambda link: link.offers.skills(), "it did not list its skills in time")
@@ -290,7 +295,7 @@ class ServerConnection:
         if self._quarantine is not None:
             await link.refreshed()
             self._quarantine.check(name, link.listed)
-        elif name in {tool.name for tool in self._promised} - {tool.name for tool in link.listed}:
+        elif _has(self._promised, name) and not _has(link.listed, name):
             has = ", ".join(repr(tool.name) for tool in link.listed[:_SHOWN_CHANGES])
             raise Refused(f"its tool {name!r} is gone. It has {has or 'none'}")
 
@@ -330,3 +335,8 @@ class ServerConnection:
 
     def _sentence(self, what: str) -> str:
         return sentence(self.config, shown(self.config, what))
+
+
+def _has(tools: Iterable[Listed], name: str) -> bool:
+    """Looked for as far as it stands, at every call: no set is made of hundreds of names."""
+    return any(tool.name == name for tool in tools)
