@@ -12,10 +12,10 @@ import pytest
 from mcp import types
 
 from glm_agent import Agent, ToolCall, ToolResult
-from glm_agent.mcp import patience, visits
+from glm_agent.mcp import patience, tools, visits
 from glm_agent.mcp.patience import Patience
 from glm_agent.mcp.visits import Visits
-from glm_agent.messages import Notice
+from glm_agent.messages import Notice, ToolProgress
 from glm_agent.registry.asking import DISMISSED, Question
 from glm_agent.registry.bound import Bound
 from glm_agent.simulate import ScriptedModel
@@ -76,19 +76,52 @@ async def test_an_answer_that_does_not_fit_never_reaches_the_server():
     assert json.loads(await outcome(agent("order", ask=never))) == {"action": "decline"}
 
 
+@pytest.mark.anyio
+async def test_a_question_that_a_server_takes_back_is_asked_no_longer(tmp_path: Path):
+    door = tmp_path / "door"
+    ended: list[str] = []
+
+    async def ask(question: Question) -> Any:
+        door.touch()
+        try:
+            await anyio.sleep(20)
+        finally:
+            ended.append(question.text)
+
+    assert await outcome(agent("hasty", arguments={"door": str(door)}, ask=ask)) == "never mind"
+    assert ended == ["What may it be?"]
+
+
 @pytest.mark.parametrize("tool", ["order", "enter"])
 @pytest.mark.anyio
 async def test_where_nobody_is_a_question_is_declined_and_an_event_says_so(tool: str):
-    notices: list[Notice] = []
-
-    def observe(event: Any) -> None:
-        if isinstance(event, Notice):
-            notices.append(event)
-
-    assert json.loads(await outcome(agent(tool, observers=[observe]))) == {"action": "decline"}
-    (notice,) = notices
+    events: list[Any] = []
+    assert json.loads(await outcome(agent(tool, observers=[events.append]))) == {"action": "decline"}
+    (notice,) = warnings_of(events)
     assert notice.source == "mcp:asking"
     assert "Nobody is here to answer: declined" in notice.text
+
+
+def warnings_of(events: list[Any]) -> list[Notice]:
+    return [event for event in events if isinstance(event, Notice) and event.level == "warning"]
+
+
+@pytest.mark.anyio
+async def test_what_a_server_logs_is_a_notice_from_a_warning_on_and_not_a_flood():
+    events: list[Any] = []
+    await outcome(agent("talk", observers=[events.append]))
+    said = [notice.text for notice in warnings_of(events)]
+    assert len(said) == 5
+    assert said[0].endswith("it logs: db: no. 0.")
+
+
+@pytest.mark.anyio
+async def test_a_call_says_how_far_it_is_a_few_times_and_at_its_end(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tools, "PROGRESS_SECONDS", 1000)
+    events: list[Any] = []
+    await outcome(agent("count", observers=[events.append]))
+    shown = [(event.done, event.total, event.text) for event in events if isinstance(event, ToolProgress)]
+    assert shown == [(1, 200, "1"), (200, 200, "200")]
 
 
 @pytest.mark.anyio

@@ -299,6 +299,38 @@ async def test_resources_and_prompts_are_tools_where_that_is_wanted() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_server_suggests_values_for_arguments_where_it_can() -> None:
+    server = documents()
+
+    @server.completion()
+    async def suggest(ref: Any, argument: Any, context: Any) -> Any:
+        chosen = (context.arguments or {}) if context else {}
+        found = [f"{ref.type} {argument.name} {argument.value} {chosen.get('a', '')}".strip()]
+        return types.Completion(values=found)
+
+    settings = ServerConfig(name="d", transport="memory", instance=server, offers_resources=True)
+    async with MCPServers([settings]) as servers:
+        registry = ToolRegistry(await servers.tools())
+        given = '{"prompt": "greet", "argument": "name", "value": "A", "arguments": {"a": "b"}}'
+        assert (await asked(registry, "d__complete_argument", given)).content == "ref/prompt name A b"
+        given = '{"template": "docs://{x}", "argument": "x"}'
+        assert (await asked(registry, "d__complete_argument", given)).content == "ref/resource x"
+        wrong = await asked(registry, "d__complete_argument", '{"argument": "x"}')
+        assert wrong.is_error
+        assert "a prompt or a template" in wrong.content
+
+
+@pytest.mark.anyio
+async def test_a_server_that_suggests_nothing_is_said_so() -> None:
+    settings = ServerConfig(name="d", transport="memory", instance=documents(), offers_resources=True)
+    async with MCPServers([settings]) as servers:
+        registry = ToolRegistry(await servers.tools())
+        found = await asked(registry, "d__complete_argument", '{"prompt": "greet", "argument": "name"}')
+        assert found.is_error
+        assert "suggests no values" in found.content
+
+
+@pytest.mark.anyio
 async def test_they_are_not_offered_by_themselves() -> None:
     async with MCPServers([ServerConfig(name="d", transport="memory", instance=documents())]) as servers:
         assert await servers.tools() == ()

@@ -42,6 +42,10 @@ class Interrupted(BaseException):
         self.exit_code = 128 + number
 
 
+class Withdrawn(Exception):
+    """Nobody waits for the answer to this question any more: it came from elsewhere, or the time is over."""
+
+
 class Foreground:
     """A context manager around everything that runs turns; enter it in the main thread."""
 
@@ -51,6 +55,8 @@ class Foreground:
         self._running, self._last_words = running, last_words
         self._typed = b""
         self._questions = deque[Callable[[], None]]()
+        self._asking: Callable[[], None] | None = None
+        self._withdrawn: Callable[[], None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scope: anyio.CancelScope | None = None
         self._stack = ExitStack()
@@ -90,7 +96,9 @@ class Foreground:
         try:
             while not outcome.done():
                 while self._questions:
-                    self._questions.popleft()()
+                    self._asking = self._questions.popleft()
+                    self._asking()
+                self._asking = None
                 self._sleep(None)
         except Interrupted as interrupted:
             self._cancel(outcome, interrupted.exit_code)
@@ -98,9 +106,16 @@ class Foreground:
         return outcome.result()
 
     def read_line(self) -> str:
-        """A line from stdin, for the main thread. Raises ``EOFError`` at its end, ``Interrupted`` at a signal."""
+        """A line from stdin, for the main thread.
+
+        Raises ``EOFError`` at its end, ``Interrupted`` at a signal, ``Withdrawn`` where it is no longer waited for.
+        """
         # Not ``input``: a signal that reaches another thread would leave it waiting.
         while b"\n" not in self._typed:
+            if self._asking is not None and self._asking is self._withdrawn:
+                self._typed = b""
+                _drop_input()
+                raise Withdrawn
             ready, _, _ = select.select([_STDIN, self._bell.fileno()], [], [])
             if self._bell.fileno() in ready:
                 self._bell.recv(4096)
@@ -113,22 +128,38 @@ class Foreground:
         return line.decode(errors="replace")
 
     async def ask(self, question: Callable[[], _T]) -> _T:
-        """Have the main thread answer; called on the loop."""
+        """Have the main thread answer; called on the loop. Cancelled, the question is withdrawn."""
         answered = anyio.Event()
         answers: list[_T] = []
 
         def answer() -> None:
-            try:
-                answers.append(question())
-            finally:
-                self._portal.start_task_soon(answered.set)
+            with suppress(Withdrawn):
+                try:
+                    answers.append(question())
+                finally:
+                    self._portal.start_task_soon(answered.set)
 
         self._questions.append(answer)
         self._ring()
-        await answered.wait()
+        try:
+            await answered.wait()
+        except anyio.get_cancelled_exc_class():
+            if self._withdraw(answer):
+                with anyio.move_on_after(_TURN_SECONDS, shield=True):
+                    await answered.wait()  # so that what follows is shown below the question
+            raise
         if not answers:  # the question was interrupted: so is this task, at its next checkpoint
             await anyio.sleep_forever()
         return answers[0]
+
+    def _withdraw(self, answer: Callable[[], None]) -> bool:
+        """Take a question back; whether it was being asked."""
+        with suppress(ValueError):
+            self._questions.remove(answer)
+            return False
+        self._withdrawn = answer
+        self._ring()
+        return True
 
     async def _scoped(self, run: Callable[[], Awaitable[_T]]) -> _T:
         self._loop = asyncio.get_running_loop()
@@ -181,3 +212,11 @@ class Foreground:
             leave_now(128 + number, running=self._running)
         self._is_leaving = True
         raise Interrupted(number)
+
+
+def _drop_input() -> None:
+    """Half an answer to a question that was taken back must not answer the next one."""
+    if os.isatty(_STDIN):
+        import termios
+
+        termios.tcflush(_STDIN, termios.TCIFLUSH)

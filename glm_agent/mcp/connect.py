@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from typing import Any
 
 import httpx2
 
-from glm_agent.mcp import sanitize, token_store
+from glm_agent.mcp import token_store
 from glm_agent.mcp.authorization import OAuth
 from glm_agent.mcp.callbacks import Callbacks, Note
 from glm_agent.mcp.config import ServerConfig
@@ -21,10 +20,9 @@ from glm_agent.mcp.link import Link
 from glm_agent.mcp.peer import Peer
 from glm_agent.mcp.process import ServerProcess
 from glm_agent.mcp.repaired import Repaired
+from glm_agent.mcp.server_log import ServerLog
 from glm_agent.mcp.sse import events
 from glm_agent.mcp.stdio import speak
-
-_LEVELS = {"debug": 10, "info": 20, "notice": 20, "warning": 30, "error": 40, "critical": 50, "alert": 50}
 
 _QUIET = logging.NullHandler()
 
@@ -76,7 +74,7 @@ async def _over_http(stack: AsyncExitStack, client: HttpClient, peer: Peer, note
 
 
 async def _linked(stack: AsyncExitStack, link: Link, peer: Peer, transport: Any, *, is_legacy: bool) -> Link:
-    repaired = Repaired(transport, link.over, link.note, partial(_log, peer.config.name))
+    repaired = Repaired(transport, link.over, link.note, ServerLog(peer.config.name, link.note))
     return await link.open(stack, repaired, peer, is_legacy=is_legacy)
 
 
@@ -88,11 +86,3 @@ def _authorization(config: ServerConfig, callbacks: Callbacks) -> httpx2.Auth | 
 
     store = callbacks.tokens or token_store.chosen(os.environ)
     return Authorized(config.url, oauth=config.oauth or OAuth(), store=store, login=callbacks.login)
-
-
-def _log(server: str, params: Mapping[str, Any]) -> None:
-    """A line of a server's log, in ours."""
-    level = _LEVELS.get(str(params.get("level")), logging.INFO)
-    logger = logging.getLogger(f"glm_agent.mcp.{server}")
-    if logger.isEnabledFor(level):
-        logger.log(level, "%s", sanitize.description(str(params.get("data", ""))))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp import Client, types
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from glm_agent.mcp.callbacks import Note
 from glm_agent.mcp.failure import Refused
@@ -21,6 +21,13 @@ from glm_agent.messages import JsonObject
 MAX_PAGES = 100
 MAX_TOOLS = 2000
 """Bounds of a list."""
+
+MAX_SUGGESTIONS = 100
+"""What the protocol allows in one answer."""
+
+_REFERENCE: TypeAdapter[types.PromptReference | types.ResourceTemplateReference] = TypeAdapter(
+    types.PromptReference | types.ResourceTemplateReference
+)
 
 
 class _SkillsResult(types.Result):
@@ -85,6 +92,15 @@ class Offers:
         with translated(self.is_over):
             got = await self.client.get_prompt(name, arguments)
         return types.CallToolResult(content=[message.content for message in got.messages])
+
+    async def complete(self, ref: JsonObject, name: str, value: str, given: dict[str, str]) -> list[str]:
+        """What a server suggests for an argument of a prompt or of a resource template; ``given`` are the others."""
+        if self.client.server_capabilities.completions is None:
+            raise Refused("it suggests no values for arguments")
+        known = _REFERENCE.validate_python(ref)
+        with translated(self.is_over):
+            found = await self.client.complete(known, {"name": name, "value": value}, given or None)
+        return found.completion.values[:MAX_SUGGESTIONS]
 
     async def skills(self) -> tuple[Skill, ...]:
         """The skills, of which nothing is read yet."""

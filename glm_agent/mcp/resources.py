@@ -1,4 +1,4 @@
-"""A server's resources and prompts as tools, for servers whose configuration asks for it: four names, one class."""
+"""A server's resources and prompts as tools, for servers whose configuration asks for it: five names, one class."""
 
 from __future__ import annotations
 
@@ -21,13 +21,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """One of the four tools."""
+    """One of the five tools."""
 
     name: str
     description: str
-    run: Callable[[ServerConnection, JsonObject], Awaitable[CallToolResult | list[JsonObject]]]
+    run: Callable[[ServerConnection, JsonObject], Awaitable[CallToolResult | list[JsonObject] | list[str]]]
     needs: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    """What may be given beside that."""
     takes_arguments: bool = False
+
+
+def _complete(server: ServerConnection, given: JsonObject) -> Awaitable[list[str]]:
+    prompt, template = given.get("prompt"), given.get("template")
+    if (prompt is None) == (template is None):
+        raise ToolError("name a prompt or a template, one of them. Nothing was asked.")
+    ref = {"type": "ref/prompt", "name": str(prompt)} if template is None else {"type": "ref/resource", "uri": template}
+    name, value = str(given["argument"]), str(given.get("value") or "")
+    return server.complete(ref, name, value, _texts(given.get("arguments")))
 
 
 _KINDS = (
@@ -44,6 +55,15 @@ _KINDS = (
         "Get a prompt of the server {server!r}, filled in.",
         lambda server, given: server.get_prompt(str(given["name"]), _texts(given.get("arguments"))),
         needs=("name",),
+        takes_arguments=True,
+    ),
+    _Kind(
+        "complete_argument",
+        "Values that the server {server!r} suggests for an argument of one of its prompts, or of the address of a "
+        "resource template, that begins with value; arguments are those that are chosen already.",
+        _complete,
+        needs=("argument",),
+        takes=("prompt", "template", "value"),
         takes_arguments=True,
     ),
 )
@@ -81,23 +101,27 @@ class ResourceTool(Tool):
         except MCPServerError as error:
             raise ToolError(str(error)) from None
         if isinstance(found, list):
-            text = "\n".join(sanitize.content(json.dumps(item, ensure_ascii=False)) for item in found)
+            text = "\n".join(sanitize.content(_line(item)) for item in found)
             return ToolResult(call_id=call.id, content=text or "(there are none)")
         text, parts = read_content(found)
         return ToolResult(call_id=call.id, content=text, attachments=parts)
 
 
 def resource_tools(server: ServerConnection, *, taken: frozenset[str]) -> tuple[ResourceTool, ...]:
-    """The four tools of a server; a name that one of its own tools has stays that tool's."""
+    """The five tools of a server; a name that one of its own tools has stays that tool's."""
     named = [(kind, names.offered(server.config.tool_prefix, kind.name)) for kind in _KINDS]
     return tuple(ResourceTool(server, kind, name=name) for kind, name in named if name not in taken)
 
 
 def _parameters(kind: _Kind) -> JsonObject:
-    properties: dict[str, Any] = {name: {"type": "string"} for name in kind.needs}
+    properties: dict[str, Any] = {name: {"type": "string"} for name in (*kind.needs, *kind.takes)}
     if kind.takes_arguments:
         properties["arguments"] = {"type": "object", "additionalProperties": {"type": "string"}}
     return {"type": "object", "properties": properties, "required": list(kind.needs)}
+
+
+def _line(item: object) -> str:
+    return item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
 
 
 def _texts(value: Any) -> dict[str, str]:

@@ -269,6 +269,11 @@ class ServerConnection:
         late = "it did not suggest values in time"
         return await self._asked(lambda link: link.offers.complete(ref, name, value, given), late)
 
+    async def complete(self, ref: JsonObject, name: str, value: str, given: dict[str, str]) -> list[str]:
+        """What the server suggests for an argument; ``ref`` names a prompt or a template. Raises as ``tools`` does."""
+        late = "it did not suggest values in time"
+        return await self._asked(lambda link: link.offers.complete(ref, name, value, given), late)
+
     async def skills(self) -> tuple[Skill, ...]:
         """The skills that the server offers; nothing of them is read. Raises as ``tools`` does."""
         return await self._asked(lambda link: link.offers.skills(), "it did not list its skills in time")

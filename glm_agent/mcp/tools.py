@@ -7,6 +7,7 @@ cannot do harm.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 
 IDEMPOTENCY_KEY = "glm-agent/idempotencyKey"
 """Where in a call's ``_meta`` the key stands that is the same for every attempt of the call."""
+
+
+PROGRESS_SECONDS = 0.1
+"""Between two events of a call's progress."""
+
+_MAX_PROGRESS = 500
 
 
 class MCPTool(Tool):
@@ -134,8 +141,15 @@ class MCPTool(Tool):
 
 
 def _progress(context: ToolContext) -> Progress:
+    """Shows how far a call is, ten times a second at most: a server may say it for every byte. The end is shown."""
+    shown_at = -PROGRESS_SECONDS
+
     async def progress(progress: float, total: float | None, message: str | None) -> None:
-        context.progress(sanitize.description(message or ""), done=progress, total=total)
+        nonlocal shown_at
+        now = time.monotonic()
+        if now - shown_at >= PROGRESS_SECONDS or progress == total:
+            shown_at = now
+            context.progress(sanitize.description(message or "", limit=_MAX_PROGRESS), done=progress, total=total)
 
     return progress
 

@@ -1,0 +1,64 @@
+"""What a server writes to its log, in ours; what is a warning or worse is a notice too, a few of them at a time."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from glm_agent.mcp import sanitize
+from glm_agent.mcp.callbacks import Note
+
+_LEVELS = {"debug": 10, "info": 20, "notice": 20, "warning": 30, "error": 40} | dict.fromkeys(
+    ("critical", "alert", "emergency"), 50
+)
+
+MAX_NOTICES = 5
+"""Notices of one server within ``WITHIN_SECONDS``; a server that writes more floods the log only."""
+
+WITHIN_SECONDS = 10.0
+
+
+class ServerLog:
+    """The log of one connection; call it with the parameters of each message."""
+
+    def __init__(self, server: str, note: Note, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._logger = logging.getLogger(f"glm_agent.mcp.{server}")
+        self._note, self._clock = note, clock
+        self._noted = deque[float](maxlen=MAX_NOTICES)
+        self._left_out = 0
+
+    def __call__(self, params: Mapping[str, Any]) -> None:
+        level = _LEVELS.get(str(params.get("level")), logging.INFO)
+        is_logged, is_noted = self._logger.isEnabledFor(level), level >= logging.WARNING and self._may_note()
+        if not is_logged and not is_noted:
+            return
+        text = _text(params)
+        if is_logged:
+            self._logger.log(level, "%s", text)
+        if is_noted and text:
+            more = f" ({self._left_out} more were left out)" if self._left_out else ""
+            self._left_out = 0
+            self._note(f"it logs: {text}{more}")
+
+    def _may_note(self) -> bool:
+        now = self._clock()
+        if len(self._noted) == MAX_NOTICES and now - self._noted[0] < WITHIN_SECONDS:
+            self._left_out += 1
+            return False
+        self._noted.append(now)
+        return True
+
+
+def _text(params: Mapping[str, Any]) -> str:
+    """What is said, with the part of the server that says it; an object with a message is that message."""
+    data: Any = params.get("data", "")
+    if isinstance(data, dict):
+        known = cast("dict[str, Any]", data)
+        data = known.get("message") or known.get("msg") or json.dumps(known, ensure_ascii=False, default=str)
+    logger = params.get("logger")
+    said = f"{logger}: {data}" if isinstance(logger, str) and logger else str(data)
+    return sanitize.description(said)
