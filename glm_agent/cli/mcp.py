@@ -111,6 +111,7 @@ async def _check_one(config: ServerConfig, found: dict[str, str | list[tuple[str
 
     try:
         async with MCPServers([replace(config, is_optional=False)], on_event=show) as servers:
+            await servers.start()  # also where a lock file says what its tools are
             specs = [tool.spec for tool in await servers.tools()]
             found[config.name] = [(spec.name, spec.effect, spec.description) for spec in specs]
     except MCPServerError as error:

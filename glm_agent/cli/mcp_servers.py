@@ -53,5 +53,10 @@ def show(event: Event) -> None:
     """Notices and progress, on standard error."""
     from glm_agent.messages import Notice, ToolProgress
 
-    if isinstance(event, Notice | ToolProgress):
-        say(phrases.clean(event.text))
+    match event:
+        case Notice(level="info", source=source, text=text):
+            say(phrases.clean(f"{source.removeprefix('mcp:')}: {text}"))
+        case Notice(text=text) | ToolProgress(text=text):
+            say(phrases.clean(text))
+        case _:
+            pass

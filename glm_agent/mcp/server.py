@@ -98,8 +98,10 @@ class ServerConnection:
         self._openings.callbacks = callbacks
 
     async def start(self) -> None:
-        """Start the server, if it is not running. Raises ``MCPServerError``."""
-        await self._openings.ready()
+        """Start the server, if it is not running, and compare it with the lock file. Raises ``MCPServerError``."""
+        _, link = await self._openings.ready()
+        if self._quarantine is not None:
+            self._quarantine.judge(link.listed)
 
     def start_soon(self) -> None:
         """Start the server in a task of its own; what goes wrong is a notice, and what a call then raises."""
@@ -263,11 +265,6 @@ class ServerConnection:
         return await self._asked(
             lambda link: link.offers.get_prompt(name, arguments), "it did not give the prompt in time"
         )
-
-    async def complete(self, ref: JsonObject, name: str, value: str, given: dict[str, str]) -> list[str]:
-        """What the server suggests for an argument; ``ref`` names a prompt or a template. Raises as ``tools`` does."""
-        late = "it did not suggest values in time"
-        return await self._asked(lambda link: link.offers.complete(ref, name, value, given), late)
 
     async def complete(self, ref: JsonObject, name: str, value: str, given: dict[str, str]) -> list[str]:
         """What the server suggests for an argument; ``ref`` names a prompt or a template. Raises as ``tools`` does."""

@@ -87,6 +87,21 @@ class MCPServers:
         for connection in self.connections:
             connection.callbacks = replace(connection.callbacks, sampler=sampler)
 
+    async def start(self) -> None:
+        """Start all servers, side by side, and wait for them. Raises ``MCPServerError``; the others keep running."""
+        failed: dict[ServerConnection, MCPServerError] = {}
+
+        async def begin(connection: ServerConnection) -> None:
+            try:
+                await connection.start()
+            except MCPServerError as error:
+                failed[connection] = error
+
+        async with anyio.create_task_group() as tasks:
+            for connection in self.connections:
+                tasks.start_soon(begin, connection)
+        self._judge(failed)
+
     async def tools(self) -> tuple[Served, ...]:
         """The tools of all servers, in the order of the configuration; starts what is not running.
 
