@@ -39,6 +39,17 @@ class Work:
     attachments: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Text:
+    """A line as data."""
+
+    task: str
+    """The task file; empty for a bare prompt."""
+    parameters: dict[str, str]
+    prompt: str
+    attachments: tuple[str, ...]
+
+
 class Agents:
     """The agents of a batch; a context manager around its run."""
 
@@ -80,8 +91,18 @@ class Agents:
             if len(self._kept) < _KEPT_OPEN:
                 await self._open.enter_async_context(agent)
                 self._kept[names] = agent
-        prompt = task.prompt if task is not None else item.line.prompt or ""
-        return Work(agent=agent, prompt=prompt, attachments=tuple(map(self._attachment, item.line.attachments)))
+        text = self.text(item)
+        return Work(agent=agent, prompt=text.prompt, attachments=text.attachments)
+
+    def text(self, item: Item) -> Text:
+        """What a line says, with its task read and filled in; ``ConfigurationError`` as ``check``."""
+        task = self._task(item)
+        return Text(
+            task=str(task.path.absolute()) if task is not None else "",
+            parameters={name: str(value) for name, value in task.parameters.items()} if task is not None else {},
+            prompt=task.prompt if task is not None else item.line.prompt or "",
+            attachments=tuple(map(self._attachment, item.line.attachments)),
+        )
 
     async def __aenter__(self) -> Self:
         return self

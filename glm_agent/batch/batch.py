@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, aclosing, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -48,7 +48,10 @@ class Batch:
         max_failures: So many errors in a row stop the batch.
         max_wait_seconds: How long it may wait for an allowance to begin anew.
         retry_failed: Run those again too whose result is no answer.
-        priority: Where batches of one process wait for the same key, the highest goes first; equals take turns.
+        priority: Of batches that wait for the same key or the same workers, the lowest goes first; equals take turns.
+        database: The database whose workers do the tasks: ``postgresql://…`` or ``sqlite:///…``.
+        queue: Name of its queue.
+        options: With ``database``: what the workers make agents of, as the options of ``glm-agent run``.
         arguments: Makes the arguments of ``Agent`` for a task file or, of None, for a prompt.
         on_result: Is told every result.
         on_event: Is told every event of every task.
@@ -74,6 +77,9 @@ class Batch:
         max_wait_seconds: float = 6 * 3600.0,
         retry_failed: bool = False,
         priority: int = 0,
+        database: str | None = None,
+        queue: str = "glm-agent",
+        options: Mapping[str, Any] | None = None,
         arguments: Arguments | None = None,
         on_result: Listener | None = None,
         on_event: Callable[[Item, Event], object] | None = None,
@@ -101,6 +107,12 @@ class Batch:
             journal=self._journal,
             purse=self._purse,
         )
+        self._database, self._queue, self._options = database, queue, dict(options or {})
+        if database is not None and agent_arguments:
+            raise ConfigurationError(
+                f"'{next(iter(agent_arguments))}' stays in this process, and workers of a database are others: "
+                "say with options= what they make agents of, such as options={'model': 'glm-5.3-flash'}"
+            )
         self._on_result = on_result
         self._ended_before = Counter[StopReason]()
         self._new_worker = partial(
@@ -135,9 +147,12 @@ class Batch:
             done, again = self._before()
             worker = self._new_worker(batch=self.id, is_known=is_known, again=again)
             todo = (item for item in self._lines if key_hash(item.key) not in done)
-            async with self._agents:
-                with lane(self.id, priority=self._priority):
-                    await self._run(worker, todo)
+            if self._database is not None:
+                await self._fetch(self._database, worker, todo, done=done)
+            else:
+                async with self._agents:
+                    with lane(self.id, priority=self._priority):
+                        await self._run(worker, todo)
             return self._report(worker.stopped, seconds=time.monotonic() - started)
 
     def run_sync(self) -> BatchReport:
@@ -166,6 +181,36 @@ class Batch:
         async with anyio.create_task_group() as tasks:
             for _ in range(min(self._concurrency, self.progress.left)):
                 tasks.start_soon(work)
+
+    async def _fetch(self, database: str, worker: Worker, todo: Iterator[Item], *, done: set[bytes]) -> None:
+        """Have workers run it, and keep what they bring."""
+        from glm_agent.batch.queued import QueuedTasks
+
+        tasks = QueuedTasks(
+            database,
+            batch=self.id,
+            queue=self._queue,
+            agents=self._agents,
+            options=self._options,
+            is_retried=self._retry_failed,
+            priority=self._priority,
+            progress=self.progress,
+        )
+        try:
+            await tasks.put(todo, is_known=worker.is_known)
+            async with aclosing(tasks.results({*self._digests} - done)) as results:
+                async for result in results:
+                    self._keep(result)
+                    self._purse.pay(result.cost_usd)
+                    self.progress.cost_usd = self._purse.spent_usd
+                    worker.count(result)
+                    if self._purse.is_empty and self.progress.left:
+                        worker.stop(f"{self._purse.detail}: ${self._purse.spent_usd:.4f} spent")
+                    if worker.stopped is not None:
+                        await tasks.cancel_waiting()
+                        break
+        finally:
+            tasks.close()
 
     def _keep(self, result: BatchResult) -> None:
         if self._out is not None:

@@ -106,6 +106,12 @@ def key_hash(key: str) -> bytes:
     return hashlib.sha256(key.encode(errors="surrogatepass")).digest()[:16]
 
 
+def session_of(batch: str, item: Item) -> str:
+    """The session that a task of a batch is kept in; another one where the task asks something else."""
+    name = hashlib.sha256(f"{item.key}\0{item.digest}".encode(errors="surrogatepass")).hexdigest()[:16]
+    return f"{batch}-{name}"
+
+
 def _opened(given: str | Path | Iterable[Mapping[str, Any]]) -> IO[bytes]:
     if isinstance(given, str | Path) and str(given) != "-":
         return _file(Path(given))

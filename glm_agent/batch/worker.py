@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -16,7 +15,7 @@ from glm_agent.batch.lines import Item
 from glm_agent.batch.outage import reset_seconds, verdict, wait_seconds
 from glm_agent.batch.progress import Progress
 from glm_agent.batch.results import BatchResult, TaskFailure, TaskTokens
-from glm_agent.batch.source import key_hash
+from glm_agent.batch.source import key_hash, session_of
 from glm_agent.errors import AgentError, ConfigurationError, QuotaExhausted
 from glm_agent.messages import Event, ModelResponse, TurnResult, TurnStarted, Usage
 from glm_agent.models.catalog import cost_usd
@@ -146,8 +145,7 @@ class _Task:
         self._worker = worker
         self._model = ""
         self._asked = 0
-        name = hashlib.sha256(f"{item.key}\0{item.digest}".encode(errors="surrogatepass")).hexdigest()[:16]
-        self._session = f"{worker.batch}-{name}"
+        self._session = session_of(worker.batch, item)
         self._is_looked_up = not worker.is_known
         self._started = time.monotonic()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from glm_agent.cli.batch_view import BatchView
 
 _RUN, _LIMITS, _MAY, _AGAIN = "What runs", "Limits", "Permissions", "Failures, and going on"
+_WORKERS = "Workers"
 
 _MOST_TELLING: Final = (USAGE, 1, 5, 3, 4)
 """Exit codes, the one to leave with first: what must be mended before what is only to be known."""
@@ -91,6 +94,21 @@ def batch(
         bool,
         typer.Option("--retry-failed", help="Ask those anew that ended without an answer.", rich_help_panel=_AGAIN),
     ] = False,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            help="Let the workers of this database do it: postgresql://… or sqlite:///….",
+            envvar="GLM_AGENT_DATABASE_URL",
+            show_envvar=True,
+            rich_help_panel=_WORKERS,
+        ),
+    ] = None,
+    queue: Annotated[
+        str, typer.Option(help="The queue that the workers take from.", rich_help_panel=_WORKERS)
+    ] = "glm-agent",
+    priority: Annotated[
+        int, typer.Option(min=0, help="Batches with a lower number go first.", rich_help_panel=_WORKERS)
+    ] = 0,
     name: Annotated[
         str | None,
         typer.Option(help="Name the batch: the same name goes on with it, also without --out.", rich_help_panel=_AGAIN),
@@ -150,6 +168,10 @@ def batch(
             max_wait_seconds=max_wait * 3600,
             retry_failed=retry_failed,
             arguments=options.agent_arguments,
+            database=database,
+            queue=queue,
+            priority=priority,
+            options=_data(options) if database else None,
             on_result=end,
             on_event=view.see,
             on_notice=view.say,
@@ -160,7 +182,7 @@ def batch(
         say(f"{made.progress.total:,} tasks, no mistake found")
         made.close()
         return
-    leave(_execute(made, view, is_named=bool(out or name)), running=view.running)
+    leave(_execute(made, view, is_named=bool(out or name), has_workers=bool(database)), running=view.running)
 
 
 def exit_code(report: BatchReport) -> int:
@@ -173,7 +195,7 @@ def exit_code(report: BatchReport) -> int:
     return next((code for code in _MOST_TELLING if code in codes), 0)
 
 
-def _execute(batch: Batch, view: BatchView, *, is_named: bool) -> int:
+def _execute(batch: Batch, view: BatchView, *, is_named: bool, has_workers: bool) -> int:
     """Run it, say how it ended and how to go on; the exit code."""
 
     def last_words() -> None:
@@ -182,7 +204,8 @@ def _execute(batch: Batch, view: BatchView, *, is_named: bool) -> int:
         how = f"interrupted while {names} was running" if names else "interrupted"
         done = f"{batch.progress.skipped + batch.progress.done:,} of {batch.progress.total:,}"
         go_on = f"; go on with: {_go_on(batch, is_named=is_named)}" if batch.id else ""
-        say(f"{how}: {done} tasks have their result{go_on}")
+        workers = "; the workers go on" if has_workers else ""
+        say(f"{how}: {done} tasks have their result{workers}{go_on}")
 
     try:
         with Foreground(running=view.running, last_words=last_words) as foreground:
@@ -201,6 +224,12 @@ def _execute(batch: Batch, view: BatchView, *, is_named: bool) -> int:
     if report.left or report.failed:
         say(f"go on with: {_go_on(batch, is_named=is_named)}")
     return exit_code(report)
+
+
+def _data(options: RunOptions) -> dict[str, Any]:
+    """The options for a worker; the model is the one that this process would take."""
+    model = options.model or os.environ.get("GLM_AGENT_MODEL")
+    return {name: value for name, value in asdict(replace(options, model=model)).items() if value}
 
 
 def _go_on(batch: Batch, *, is_named: bool) -> str:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
+import anyio
+import anyio.to_thread
 import typer
 
 from glm_agent.cli.exits import fail, leave, leave_now, say
 from glm_agent.errors import AgentError, ConfigurationError
+from glm_agent.messages import UserMessage
 
 if TYPE_CHECKING:
+    from glm_agent.agent import Agent
+    from glm_agent.agent.task import Task
+    from glm_agent.cli.options import RunOptions
     from glm_agent.durable.worker import Do, Work
     from glm_agent.messages import TurnResult
 
 GRACE_SECONDS: Final = 20.0
+_AGENTS: Final = 64
+"""Agents that a worker keeps for the next turn with the same options."""
 
 Database = Annotated[
     str | None,
@@ -85,7 +95,9 @@ def _serve(
 ) -> NoReturn:
     from glm_agent.durable import worker_on
 
-    running = worker_on(database, do(), queues=queues, concurrency=concurrency, max_attempts=max_attempts, tell=tell)
+    running = worker_on(
+        database, do(tell=tell), queues=queues, concurrency=concurrency, max_attempts=max_attempts, tell=tell
+    )
     stop = _Stop()
     running.start()
     tell(f"worker of {', '.join(running.queues)} in '{running.place}', process {os.getpid()}; Ctrl-C stops it")
@@ -117,22 +129,46 @@ class _Stop:
         self._came.set()
 
 
-def do() -> Do:
-    """Does turns as ``glm-agent run`` would, without a person beside it."""
+def do(*, tell: Callable[[str], object] = lambda _: None) -> Do:
+    """Does turns as ``glm-agent run`` would, without a person beside it: again where that may help."""
     from pydantic import TypeAdapter
 
-    from glm_agent.agent import Agent
+    from glm_agent.batch.patience import Patience
     from glm_agent.cli.options import RunOptions
 
-    options = TypeAdapter(RunOptions)
+    options, patience = TypeAdapter(RunOptions), Patience(tell=tell)
+    agents: dict[str, Agent] = {}
 
     async def one(work: Work) -> TurnResult:
         given = options.validate_python(work.options)
         task = given.load_task()
-        agent = Agent(**given.agent_arguments(task), journal=work.sessions)
-        if work.is_resumed:
-            return await agent.resume(work.session)
+        agent = _agent(work, given, task, agents)
         prompt = work.prompt if work.prompt is not None or task is None else task.prompt
-        return await agent.run(prompt, session=work.session, attachments=work.attachments)
+        account = given.model or given.task
+        return await patience.do(lambda is_again: _attempt(work, agent, prompt, is_again), account=account)
 
     return one
+
+
+def _agent(work: Work, options: RunOptions, task: Task | None, agents: dict[str, Agent]) -> Agent:
+    """The agent of these options: turns that run at the same time share its servers and connections."""
+    from glm_agent.agent import Agent
+
+    instructions = task.instructions if task is not None else ""
+    key = json.dumps([instructions, asdict(replace(options, parameters={}))], default=str)
+    if key not in agents:
+        if len(agents) >= _AGENTS:
+            agents.pop(next(iter(agents)))  # turns that use it have it
+        agents[key] = Agent(**options.agent_arguments(task), journal=work.sessions)
+    return agents[key]
+
+
+async def _attempt(work: Work, agent: Agent, prompt: str | None, is_again: bool) -> TurnResult:
+    """One attempt at a turn; what an earlier one has kept is gone on with."""
+    if work.is_resumed or (is_again and await anyio.to_thread.run_sync(_is_said, work)):
+        return await agent.resume(work.session)
+    return await agent.run(prompt, session=work.session, attachments=work.attachments)
+
+
+def _is_said(work: Work) -> bool:
+    return any(isinstance(fact, UserMessage) for fact in work.sessions.facts(work.session))

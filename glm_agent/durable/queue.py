@@ -77,6 +77,11 @@ class TurnQueue:
             self._database.client.cancel_workflows([run.workflow for run in active])
         return bool(active)
 
+    def cancel_runs(self, runs: Iterable[Run]) -> None:
+        """Take many runs from the queue, or from their workers."""
+        with self._database.explained():
+            self._database.client.cancel_workflows([run.workflow for run in runs])
+
     def retry(self, session: str) -> str:
         """Put the rest of a session's turn into the queue that had it; ``JournalError`` where it is not over."""
         runs = runs_of(self._database, checked_id(session))

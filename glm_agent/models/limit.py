@@ -47,7 +47,7 @@ class Lane(NamedTuple):
 
     name: str = ""
     priority: int = 0
-    """The highest goes first."""
+    """The lowest goes first."""
 
 
 class Place(NamedTuple):
@@ -263,7 +263,7 @@ class _Queue:
     def call_one(self, answer: _Answer) -> bool:
         """Call whose turn it is; False where nobody came."""
         # The lane that was served goes behind the others: a dict keeps the order of its insertions.
-        turn = max(self._lanes, key=lambda each: each.priority)
+        turn = min(self._lanes, key=lambda each: each.priority)
         waiters = self._lanes.pop(turn)
         waiter = waiters.popleft()
         if waiters:

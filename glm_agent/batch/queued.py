@@ -1,0 +1,204 @@
+"""A batch that workers do: its tasks are put into a queue of a database, and their results are fetched from there.
+
+Whoever puts them there need not stay: the workers go on, and the same command fetches what came meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import anyio
+import anyio.to_thread
+
+from glm_agent.batch.agents import Agents, Text
+from glm_agent.batch.lines import Item
+from glm_agent.batch.progress import Progress
+from glm_agent.batch.results import OPEN_REASONS, BatchResult, TaskFailure, TaskTokens
+from glm_agent.batch.source import key_hash, session_of
+from glm_agent.durable import queue_in, sessions_in
+from glm_agent.messages import JsonObject, StopReason, Usage, UserMessage
+from glm_agent.models.catalog import cost_usd
+
+if TYPE_CHECKING:
+    from glm_agent.durable.queue import TurnSpec
+    from glm_agent.durable.rows import Run
+
+POLL_SECONDS: Final = 0.5
+_PUT_AT_ONCE: Final = 500
+_OVER: Final = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+_OVERLAP_SECONDS: Final = 10.0
+"""Processes that end turns have clocks of their own."""
+
+
+class QueuedTasks:
+    """The tasks of one batch in a database."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        batch: str,
+        queue: str,
+        agents: Agents,
+        options: JsonObject,
+        is_retried: bool,
+        priority: int,
+        progress: Progress,
+    ) -> None:
+        self._queue, self._sessions = queue_in(url), sessions_in(url)
+        self._name, self._batch = queue, batch
+        self._agents, self._options = agents, options
+        self._is_retried, self._priority = is_retried, priority
+        self._progress = progress
+        self._fetched = set[str]()
+
+    async def put(self, todo: Iterable[Item], *, is_known: bool) -> None:
+        """Put what waits or runs nowhere yet into the queue."""
+        runs = await anyio.to_thread.run_sync(self._runs) if is_known else {}
+        specs = (spec for item in todo if (spec := self._spec(item, runs)) is not None)
+        while chunk := await anyio.to_thread.run_sync(_chunk, specs):
+            await anyio.to_thread.run_sync(self._put, chunk)
+
+    async def results(self, wanted: set[bytes]) -> AsyncGenerator[BatchResult]:
+        """Results of these keys as they come, until each has one."""
+        since = None
+        while wanted:
+            asked = time.time()
+            for result in await anyio.to_thread.run_sync(self._ended, since):
+                key = key_hash(result.key)
+                if key in wanted:
+                    wanted.discard(key)
+                    yield result
+            since = asked - _OVERLAP_SECONDS
+            if wanted:
+                self._progress.running = await anyio.to_thread.run_sync(self._running)
+                await anyio.sleep(POLL_SECONDS)
+
+    async def cancel_waiting(self) -> None:
+        """Take what no worker has begun out of the queue."""
+        await anyio.to_thread.run_sync(self._cancel_waiting)
+
+    def close(self) -> None:
+        self._queue.close()
+        self._sessions.close()
+
+    # -- putting
+
+    def _put(self, specs: list[TurnSpec]) -> None:
+        self._queue.put(specs, queue=self._name)
+
+    def _runs(self) -> dict[str, Run]:
+        """The last run of each session of the batch."""
+        found: dict[str, Run] = {}
+        for run in self._queue.runs(workflow_id_prefix=f"{self._batch}-", load_input=False):
+            known = found.get(run.session)
+            if known is None or known.number < run.number:
+                found[run.session] = run
+        return found
+
+    def _spec(self, item: Item, runs: dict[str, Run]) -> TurnSpec | None:
+        """What is to be put into the queue for a line; None where that is there, or done."""
+        session = first = session_of(self._batch, item)
+        number = 1
+        while f"{first}.{number + 1}" in runs:
+            number += 1
+            session = f"{first}.{number}"
+        run = runs.get(session)
+        if run is None:
+            return self._new(item, session)
+        if run.is_active:
+            return None
+        reason = (run.outcome or {}).get("stop_reason")
+        if reason == "end_turn" or (reason is not None and reason not in OPEN_REASONS and not self._is_retried):
+            return None
+        self._fetched.add(run.workflow)  # not this one, but the run that follows it
+        if reason is not None and reason not in OPEN_REASONS:
+            return self._new(item, f"{first}.{number + 1}")
+        is_said = any(isinstance(fact, UserMessage) for fact in self._sessions.facts(session))
+        return self._new(item, session, is_resumed=is_said)
+
+    def _new(self, item: Item, session: str, *, is_resumed: bool = False) -> TurnSpec:
+        from glm_agent.durable.queue import TurnSpec
+
+        text = self._agents.text(item)
+        return TurnSpec(
+            session=session,
+            prompt=None if is_resumed else text.prompt,
+            is_resumed=is_resumed,
+            options=self._options_of(text, item),
+            attachments=text.attachments,
+            task=text.task,
+            priority=self._priority,
+            labels={"batch": self._batch, "key": item.key, "line": item.number, "digest": item.digest},
+        )
+
+    def _options_of(self, text: Text, item: Item) -> JsonObject:
+        """What the worker makes an agent of: the task's file is read there."""
+        options = {**self._options, "task": text.task, "parameters": text.parameters}
+        return options if item.line.model is None else {**options, "model": item.line.model}
+
+    # -- fetching
+
+    def _ended(self, since: float | None) -> list[BatchResult]:
+        after = {} if since is None else {"completed_after": datetime.fromtimestamp(since, UTC).isoformat()}
+        runs = self._queue.runs(workflow_id_prefix=f"{self._batch}-", status=list(_OVER), **after)
+        new = [run for run in runs if run.workflow not in self._fetched and run.spec.get("labels")]
+        self._fetched.update(run.workflow for run in new)
+        # Of several runs of one session the last one counts.
+        return list({run.session: _result(run) for run in new}.values())
+
+    def _running(self) -> int:
+        prefix = f"{self._batch}-"
+        return len(self._queue.runs(workflow_id_prefix=prefix, status="PENDING", load_input=False, load_output=False))
+
+    def _cancel_waiting(self) -> None:
+        prefix = f"{self._batch}-"
+        waiting = self._queue.runs(workflow_id_prefix=prefix, status="ENQUEUED", load_input=False, load_output=False)
+        self._queue.cancel_runs(waiting)
+
+
+def _chunk(specs: Iterator[TurnSpec]) -> list[TurnSpec]:
+    return [spec for spec, _ in zip(specs, range(_PUT_AT_ONCE), strict=False)]
+
+
+def _result(run: Run) -> BatchResult:
+    """The result that a run's outcome is."""
+    outcome = run.outcome or _lost(run)
+    labels = cast("JsonObject", run.spec["labels"])
+    usage = Usage(**outcome.get("usage", {}))
+    summary = cast("JsonObject", outcome.get("summary") or {})
+    model = str(summary.get("model", ""))
+    failure = cast("dict[str, str] | None", outcome.get("error"))
+    return BatchResult(
+        key=str(labels["key"]),
+        line=int(labels["line"]),
+        digest=str(labels["digest"]),
+        output=None if failure is not None else outcome.get("output"),
+        stop_reason=cast("StopReason", outcome["stop_reason"]),
+        detail=str(outcome.get("detail", "")),
+        session=run.session,
+        model=model,
+        steps=int(outcome.get("steps", 0)),
+        usage=TaskTokens(**asdict(usage), total_tokens=usage.total_tokens),
+        cost_usd=cost_usd(model, usage) if model else None,
+        duration_seconds=_duration(run),
+        attempts=run.status.recovery_attempts or 1,
+        error=TaskFailure(**failure) if failure is not None else None,
+    )
+
+
+def _lost(run: Run) -> JsonObject:
+    if run.status.status == "CANCELLED":
+        return {"stop_reason": "cancelled", "detail": f"the run '{run.workflow}' was cancelled"}
+    said = f"the run '{run.workflow}' has no outcome: {run.status.error or run.status.status}"
+    return {"stop_reason": "error", "detail": said, "error": {"type": "AgentError", "message": said}}
+
+
+def _duration(run: Run) -> float:
+    begun: Any = run.status.dequeued_at or run.status.created_at
+    ended: Any = run.status.completed_at or run.status.updated_at
+    return round(max(0.0, (ended or 0) - (begun or 0)) / 1000, 3)
