@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from glm_agent.cli import phrases
+from glm_agent.cli.foreground import Withdrawn
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import ApprovalDecision, ApprovalRequested
 from glm_agent.turn import Waiting
@@ -37,6 +38,9 @@ def ask(console: Console, read_line: Callable[[], str], request: ApprovalRequest
             return _edited(console, read_line, request)
     except EOFError:
         return None
+    except Withdrawn:
+        console.print("\n  decided elsewhere", style="dim")
+        raise
     return decision
 
 

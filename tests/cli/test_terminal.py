@@ -83,6 +83,21 @@ def test_always_asks_once_and_edited_arguments_are_used(cli: Any, terminals: lis
     assert "why" in terminal.shown
 
 
+def test_a_question_is_withdrawn_when_another_process_decides(cli: Any, terminals: list[Any]):
+    prompt = 'call note {"text": "x"}\nthen call note {"text": "y"}'
+    terminal = open_terminal(cli, terminals, "run", prompt, *DIRECTIVE, "--ask", "note", "--session", "s1")
+    terminal.wait_for("[e]dit")
+    terminal.type("n")  # half an answer
+    decided = cli("sessions", "approve", "s1")
+    assert (decided.returncode, decided.stderr.split("; ")[1]) == (0, "the run that has it open takes it\n")
+    terminal.wait_for("decided elsewhere")
+    terminal.wait_for("approved")
+    terminal.wait_for("[e]dit")  # the second call, of which the person is asked
+    terminal.type("y\n")
+    assert terminal.end() == 0
+    assert (cli.folder / "notes.txt").read_text() == "x\ny\n"
+
+
 def test_an_interrupt_at_a_question_is_an_interrupt(cli: Any, terminals: list[Any]):
     terminal = open_terminal(
         cli, terminals, "run", 'call note {"text": "x"}', *DIRECTIVE, "--ask", "note", "--session", "s1"
