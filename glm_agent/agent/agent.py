@@ -292,6 +292,13 @@ class Agent:
         finally:
             self._blocking.close()
 
+    @asynccontextmanager
+    async def open_tools(self) -> AsyncGenerator[Tools]:
+        """The tools as a turn gets them, with rules and budgets, as long as the block lasts: to replay a session on."""
+        keep = self._keep_results is not False
+        async with names.results(keep, None) as results, self._runtimes.opened() as runtime:
+            yield await self._offered(runtime, InlineSteps(), results, None)
+
     # -- one turn, put together
 
     async def _run(

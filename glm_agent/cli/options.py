@@ -30,6 +30,8 @@ class RunOptions:
     """The task file."""
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     model: str | None = None
+    instructions: str = ""
+    """Replace the task's."""
     tools: tuple[str, ...] = ()
     mcp_servers: tuple[str, ...] = ()
     max_steps: int | None = None
@@ -74,6 +76,8 @@ class RunOptions:
             "permissions": self._policy(given.get("permissions")),
             "output_type": _schema(self.output_schema) or given.get("output_type"),
         }
+        if self.instructions:
+            arguments["instructions"] = self.instructions
         return arguments if self.max_steps is None else {**arguments, "max_steps": self.max_steps}
 
     def output_path(self, task: Task | None) -> Path | None:
@@ -92,8 +96,13 @@ class RunOptions:
 
 def remember(journal: Journal, session: str, options: RunOptions) -> None:
     """Have the options kept with the session, once there is something of it to keep: ``--resume`` takes them."""
+    journal.describe(session, task=options.task, options=stored(options))
+
+
+def stored(options: RunOptions) -> dict[str, Any]:
+    """The options as they are kept with a session."""
     kept = {"version": _VERSION, **asdict(options)}
-    journal.describe(session, task=options.task, options={name: value for name, value in kept.items() if value})
+    return {name: value for name, value in kept.items() if value or value == 0}
 
 
 def recall(journal: Journal, session: str) -> RunOptions:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
 
 from glm_agent.driver import Intent
 from glm_agent.errors import ConfigurationError
 from glm_agent.journal import records, spilled
 from glm_agent.journal.records import StoredRecord
-from glm_agent.journal.store import Sessions
 from glm_agent.messages import (
     Fact,
     HistoryReplaced,
@@ -24,8 +25,16 @@ from glm_agent.turn import Turn, open_calls, rebuild
 _UNKNOWN = "no result: the call had begun when the session was forked, and what came of it is not known here"
 
 
+class Store(Protocol):
+    """What is needed of the place where sessions are."""
+
+    def export(self, session_id: str) -> Iterator[str]: ...
+    def import_(self, lines: Iterable[str], *, session_id: str | None = None, takes_setup: bool = False) -> str: ...
+    def results_of(self, session_id: str) -> Path: ...
+
+
 def fork(
-    store: Sessions,
+    store: Store,
     session_id: str,
     *,
     new_id: str,
@@ -56,7 +65,7 @@ def fork(
     if options is not None:
         header["setup"] = {"options": options}
     kept = forked(stored, session=session_id, step=step, edit=edit, answer=answer)
-    new = store.import_(records.to_lines(header, kept), session_id=new_id)
+    new = store.import_(records.to_lines(header, kept), session_id=new_id, takes_setup=True)
     spilled.write(results, store.results_of(new))
     return new
 

@@ -22,7 +22,7 @@ def test_the_version_needs_neither_typer_nor_rich():
 
 
 COMMANDS = ["run", "chat", "simulate", "doctor"]
-COMMANDS += [f"sessions {name}" for name in ("list", "show", "export", "delete")]
+COMMANDS += [f"sessions {name}" for name in ("list", "show", "replay", "fork", "export", "delete")]
 COMMANDS += [f"tools {name}" for name in ("list", "show", "call", "check")]
 COMMANDS += [f"mcp {name}" for name in ("list", "check", "call")]
 
@@ -42,7 +42,7 @@ def test_a_session_is_listed_shown_exported_and_deleted(cli: Any):
     assert (listed["id"], listed["stop_reason"], listed["turns"], listed["steps"]) == ("s1", "end_turn", 1, 2)
     shown = cli("sessions", "show", "s1").stdout
     assert 'user: call add {"a": 2, "b": 3}' in shown
-    assert "call: add(a=2, b=3)\nresult: add: 5\nmodel: 5\n" in shown
+    assert "[1] model:\ncall: add(a=2, b=3)\nresult: add: 5\n[2] model: 5\n" in shown
     lines = cli("sessions", "export", "s1").stdout.splitlines()
     assert json.loads(lines[0])["format"] == "glm-agent-session"
     assert [json.loads(line)["kind"] for line in lines[1:3]] == ["turn_started", "user_message"]

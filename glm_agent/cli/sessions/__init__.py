@@ -3,6 +3,8 @@
 reading        list, show
 searching      search
 deciding       approve, deny, decide
+replaying      replay
+forking        fork
 transfer       export, import
 housekeeping   delete, prune
 """
@@ -12,8 +14,10 @@ from __future__ import annotations
 import typer
 
 from glm_agent.cli.sessions.deciding import approve, decide, deny
+from glm_agent.cli.sessions.forking import fork
 from glm_agent.cli.sessions.housekeeping import delete, prune
 from glm_agent.cli.sessions.reading import list_sessions, show
+from glm_agent.cli.sessions.replaying import replay
 from glm_agent.cli.sessions.searching import search
 from glm_agent.cli.sessions.transfer import export, import_session
 
@@ -28,6 +32,8 @@ sessions.command()(search)
 sessions.command()(approve)
 sessions.command()(deny)
 sessions.command()(decide)
+sessions.command()(replay)
+sessions.command()(fork)
 sessions.command()(export)
 sessions.command("import")(import_session)
 sessions.command()(delete)

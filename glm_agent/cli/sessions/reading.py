@@ -38,7 +38,7 @@ def list_sessions(
 
 
 def show(session: Id) -> None:
-    """What was said and done in a session.
+    """What was said and done in a session. Answers of the model begin with the number of their step.
 
     Example: glm-agent sessions show 20261122-213108-5f3a9c
     """
@@ -46,9 +46,12 @@ def show(session: Id) -> None:
 
     with reporting():
         facts = Journal().facts(session)
+    step = 0
     for fact in facts:
+        is_step = fact.kind == "model_response"
+        step += is_step
         if text := _said(fact):
-            formats.write(f"{phrases.clean(text)}\n")
+            formats.write(f"{f'[{step}] ' if is_step else ''}{phrases.clean(text)}\n")
 
 
 def _line(summary: SessionSummary) -> str:
