@@ -59,12 +59,12 @@ def test_live_tools_run_again(told: Any) -> None:
 
 
 def test_a_fork_goes_on_in_another_way(told: Any) -> None:
-    forked = told("sessions", "fork", "s1@2", "--edit", "say ciao", "--id", "f")
+    forked = told("sessions", "fork", "s1@1", "--edit", "say ciao", "--id", "f")
     assert (forked.stdout, forked.returncode) == ("f\n", 0)
     assert "glm-agent run --resume f" in forked.stderr
     assert told("run", "--resume", "f", "-q").stdout == "ciao\n"
-    assert "result: add: 5\nuser: say ciao\n" in (shown := told("sessions", "show", "f").stdout)
-    assert "[2] model: ciao" in shown
+    shown = told("sessions", "show", "f").stdout.splitlines()
+    assert (shown[1], shown[-1]) == ("user: say ciao", "[1] model: ciao")
 
 
 def test_a_fork_runs_at_once_under_other_terms(told: Any) -> None:
