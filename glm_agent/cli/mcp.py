@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from glm_agent.mcp.config import ServerConfig
     from glm_agent.messages import ToolResult
 
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+
 mcp = typer.Typer(help="MCP servers: list, check, call, add, lock, login, serve.", no_args_is_help=True)
 mcp.command()(add)
 mcp.command()(lock)
@@ -31,6 +33,7 @@ def list_servers(
     sources: Sources = None,
     *,
     live: Annotated[bool, typer.Option("--live", help="Start them, and ask them.")] = False,
+    as_json: Json = False,
 ) -> None:
     """The servers of a configuration: state, protocol, tools and the tokens that these cost in every request.
 
@@ -42,32 +45,58 @@ def list_servers(
         configs = read(sources)
         running = [config for config in configs if not config.is_disabled]
         rows = play(lambda: survey(running), running) if live else locked_rows(running)
-    for config in configs:
-        row = rows.get(config.name, Row(state="disabled" if config.is_disabled else "not started"))
-        formats.write(f"{config.name:<20} {row}  {phrases.clean(config.target)}\n")
-        if row.error:
-            say(f"error: {row.error}")
+    known = [(config, rows.get(config.name, _unknown(config))) for config in configs]
+    if as_json:
+        formats.write_line({"servers": [row.as_json(config) for config, row in known]})
+    else:
+        for config, row in known:
+            formats.write(f"{config.name:<20} {row}  {phrases.clean(config.target)}\n")
+            _say_error(row)
     leave(int(any(row.error for row in rows.values())))
 
 
 @mcp.command()
-def check(sources: Sources = None) -> None:
-    """Start every server, show its tools, and stop it again; leaves with 1 when one does not start.
+def check(sources: Sources = None, *, as_json: Json = False) -> None:
+    """Start every server, show its tools as GLM sees them and what was mended about them, and stop it again.
+
+    Leaves with 1 when one does not start. With --json the descriptions and parameters are those that GLM gets.
 
     Example: glm-agent mcp check "uvx mcp-server-time"
     """
     with reporting():
         configs = [config for config in read(sources) if not config.is_disabled]
-        outcomes = play(lambda: _check(configs), configs)
-    for config, outcome in zip(configs, outcomes, strict=True):
-        if isinstance(outcome, str):
-            formats.write(f"{config.name}: failed\n")
-            say(f"error: {outcome}")
-        else:
-            formats.write(f"{config.name}: {phrases.count(len(outcome), 'tool')}\n")
-            for name, effect, description in outcome:
-                formats.write(f"  {name:<32} {effect:<11} {phrases.short(description)}\n")
-    leave(int(any(isinstance(outcome, str) for outcome in outcomes)))
+        rows = play(lambda: survey(configs), configs)
+    if as_json:
+        formats.write_line({"servers": [rows[config.name].as_json(config) for config in configs]})
+    else:
+        for config in configs:
+            _show_checked(config.name, rows[config.name])
+    leave(int(any(row.error for row in rows.values())))
+
+
+def _unknown(config: ServerConfig) -> Row:
+    return Row(state="disabled" if config.is_disabled else "not started")
+
+
+def _say_error(row: Row) -> None:
+    if row.error:
+        say(f"error: {row.error}")
+
+
+def _show_checked(name: str, row: Row) -> None:
+    """The server, its tools, and below each of these what was mended."""
+    if row.tools is None:
+        formats.write(f"{name}: {row.state}\n")
+        _say_error(row)
+        return
+    took = f"started in {phrases.duration(row.seconds)}" if row.seconds is not None else ""
+    parts = (phrases.count(len(row.tools), "tool"), f"{row.tokens:,} tokens in every request", row.protocol, took)
+    formats.write(f"{name}: {', '.join(filter(None, parts))}\n")
+    for tool in row.tools:
+        shown = phrases.short(tool.spec.description)
+        formats.write(f"  {tool.spec.name:<32} {tool.spec.effect:<11} {tool.tokens:>6,} tokens  {shown}\n")
+        for said in tool.mended:
+            formats.write(f"    mended: {phrases.clean(said)}\n")
 
 
 @mcp.command()
@@ -90,32 +119,6 @@ def call(
         result = play(lambda: _call(configs, tool, arguments), configs)
     formats.write(result.content if result.content.endswith("\n") else f"{result.content}\n")
     leave(int(result.is_error))
-
-
-async def _check(configs: Sequence[ServerConfig]) -> list[str | list[tuple[str, str, str]]]:
-    """Of each server its tools, or what is wrong with it."""
-    import anyio
-
-    found: dict[str, str | list[tuple[str, str, str]]] = {}
-    async with anyio.create_task_group() as tasks:
-        for config in configs:
-            tasks.start_soon(_check_one, config, found)
-    return [found[config.name] for config in configs]
-
-
-async def _check_one(config: ServerConfig, found: dict[str, str | list[tuple[str, str, str]]]) -> None:
-    from dataclasses import replace
-
-    from glm_agent.errors import MCPServerError
-    from glm_agent.mcp.servers import MCPServers
-
-    try:
-        async with MCPServers([replace(config, is_optional=False)], on_event=show) as servers:
-            await servers.start()  # also where a lock file says what its tools are
-            specs = [tool.spec for tool in await servers.tools()]
-            found[config.name] = [(spec.name, spec.effect, spec.description) for spec in specs]
-    except MCPServerError as error:
-        found[config.name] = str(error)
 
 
 async def _call(configs: Sequence[ServerConfig], tool: str, arguments: str) -> ToolResult:

@@ -43,6 +43,9 @@ _TEXT_KEYS = frozenset({"type", "text"})
 TASK = "glm-agent/task"
 """Where in ``_meta`` of a result the task of protocol 2025-11-25 is carried, which the SDK has no model for."""
 
+MENDED = "glm-agent/mended"
+"""Where in ``_meta`` of a tool stands what was mended about its definition."""
+
 _RESULT_KEYS = frozenset({"tools", "nextCursor", "resultType", "_meta", "ttlMs", "cacheScope"})
 
 
@@ -113,23 +116,39 @@ def _repair_tool(item: object, notes: list[str]) -> JsonObject | None:
         notes.append(f"a tool without a name was left out: {_excerpt(tool)}")
         return None
     tool.pop("outputSchema", None)
-    tool["inputSchema"] = _object_schema(tool.get("inputSchema", tool.get("input_schema")))
+    schema, said = _object_schema(tool.get("inputSchema", tool.get("input_schema")))
+    tool["inputSchema"] = schema
+    if said:
+        _mend(tool, f"its inputSchema {said}")
     return tool
 
 
-def _object_schema(schema: object) -> JsonObject:
-    """The schema with an object at its root: arguments are an object, whatever the server forgot to say."""
+def _mend(tool: JsonObject, said: str) -> None:
+    """Say at the tool itself what was done to it, for whoever looks."""
+    meta = tool.get("_meta")
+    known = cast(JsonObject, meta) if isinstance(meta, dict) else {}
+    before = known.get(MENDED)
+    tool["_meta"] = {**known, MENDED: [*(cast("list[str]", before) if isinstance(before, list) else []), said]}
+
+
+def _object_schema(schema: object) -> tuple[JsonObject, str]:
+    """The schema with an object at its root: arguments are an object, whatever the server forgot to say.
+
+    And what was wrong with it, in a few words; empty where nothing was.
+    """
     if not isinstance(schema, dict):
-        return {"type": "object"}
+        return {"type": "object"}, "is missing" if schema is None else "is no object"
     known = cast(JsonObject, schema)
-    kind = known.get("type", "object")
-    if kind != "object" and not (isinstance(kind, list) and "object" in kind):
-        return {"type": "object"}
+    kind: object = known.get("type")
+    if kind not in (None, "object") and not (isinstance(kind, list) and "object" in kind):
+        return {"type": "object"}, f"is for {_excerpt(known.get('type'))}, not for an object"
+    wrong = ["says no type"] if kind is None else []
     known["type"] = "object"
     for key, wanted in (("properties", dict), ("required", list)):
         if not isinstance(known.get(key, wanted()), wanted):
             del known[key]
-    return known
+            wrong.append(f"has odd {key!r}")
+    return known, " and ".join(wrong)
 
 
 def _keep_valid(result: JsonObject, tools: list[JsonObject], is_valid: IsValid, notes: list[str]) -> None:
@@ -141,6 +160,8 @@ def _keep_valid(result: JsonObject, tools: list[JsonObject], is_valid: IsValid, 
     for tool in tools:
         for candidate in (tool, _bare(tool)):
             if is_valid({**result, "tools": [candidate]}):
+                if candidate is not tool:
+                    _mend(candidate, "it had odd fields, which were left out")
                 kept.append(candidate)
                 break
         else:

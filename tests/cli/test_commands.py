@@ -91,7 +91,9 @@ def test_servers_are_listed_checked_and_called(cli: Any):
     assert [line.split()[0] for line in cli("mcp", "list").stdout.splitlines()] == ["time", "gone"]
     checked = cli("mcp", "check")
     assert checked.returncode == 1
-    assert "time: 2 tools\n  time__get_current_time" in checked.stdout
+    assert "time: 2 tools, " in checked.stdout
+    assert " tokens in every request, 2026-07-28, started in " in checked.stdout
+    assert "\n  time__get_current_time  " in checked.stdout
     assert "gone: failed" in checked.stdout
     assert "'no-such-program-x' was not found" in checked.stderr
     called = cli("mcp", "call", "time__get_current_time", '{"timezone": "UTC"}')
