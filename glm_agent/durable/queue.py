@@ -90,7 +90,8 @@ class TurnQueue:
         last = runs[-1]
         if last.is_active:
             raise JournalError(f"session '{session}' is not over: {last.status.status.lower()}")
-        spec = TurnSpec(session=session, is_resumed=True, options=last.spec.get("options", {}))
+        kept = {name: last.spec.get(name, {}) for name in ("options", "labels")}
+        spec = TurnSpec(session=session, is_resumed=True, **kept)
         return self.put([spec], queue=last.status.queue_name or QUEUE)[0]
 
     def close(self) -> None:
