@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import httptools
 import httpx2
 
-NOISE_LIMIT = 100 * 1024
+NOISE_LIMIT = 102_400
 """Bytes of a head, or between two pieces of a body; more is no honest server."""
 
 _ILLEGAL = re.compile(rb"[\x00\r\n]")
@@ -68,15 +68,12 @@ class ResponseReader:
             if not self.is_complete:  # else it is noise after the end
                 raise httpx2.RemoteProtocolError(f"no HTTP response: {error}") from error
         if self._noise > NOISE_LIMIT:
-            raise httpx2.RemoteProtocolError(f"over {NOISE_LIMIT // 1024} kB came that are no body")
+            raise httpx2.RemoteProtocolError(f"over {NOISE_LIMIT:,} bytes came that are no body")
 
     def take(self) -> bytes:
         """What came of the body since it was taken last."""
-        pieces = self._pieces
-        if not pieces:
-            return b""
-        self._pieces = []
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces, self._pieces = self._pieces, []
+        return b"".join(pieces)
 
     def _end(self) -> None:
         self.is_last = True
@@ -90,7 +87,7 @@ class ResponseReader:
 
     def on_message_begin(self) -> None:
         if self.is_complete:
-            raise httpx2.RemoteProtocolError("nobody asked for another response")
+            raise httpx2.RemoteProtocolError  # for ``feed``: nobody asked for another response
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.status_code:
@@ -102,8 +99,6 @@ class ResponseReader:
 
     def on_headers_complete(self) -> None:
         self.status_code = self._parser.get_status_code()
-        if self.status_code == 101:
-            raise httpx2.RemoteProtocolError("nobody asked for another protocol")
         self.is_last = not self._parser.should_keep_alive()
 
     def on_body(self, data: bytes) -> None:
