@@ -13,7 +13,7 @@ from rich.text import Text
 from glm_agent.cli import phrases
 from glm_agent.cli.foreground import Withdrawn
 from glm_agent.errors import ConfigurationError
-from glm_agent.messages import ApprovalDecision, ApprovalRequested
+from glm_agent.messages import ApprovalDecision, ApprovalRequested, ToolCall
 from glm_agent.turn import Waiting
 
 _QUESTION = "  [y]es, [n]o (and why), [a]lways in this session, [e]dit the arguments? "
@@ -67,7 +67,7 @@ def how_to_decide(request: Waiting, *, session: str) -> list[str]:
             f"to deny:    {shlex.join([*resume, '--deny-call', request.call_id])}",
         ]
     decide = shlex.join(["glm-agent", "sessions", "decide", session, request.call_id])
-    called = f"{phrases.clean(request.name)}({phrases.short(request.arguments, limit=300)})"
+    called = phrases.call(ToolCall(id=request.call_id, name=request.name, arguments=request.arguments), limit=300)
     return [
         f"what came of {called} is not known: {request.reason}. Look, then say it:",
         f"  it took effect:            {decide} --done RESULT",

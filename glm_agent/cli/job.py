@@ -16,6 +16,7 @@ from glm_agent.cli.foreground import Foreground, Interrupted
 from glm_agent.cli.formats import Format
 from glm_agent.cli.options import RunOptions, remember
 from glm_agent.cli.recording import closing, recorder
+from glm_agent.cli.retention import prune_by_setting
 from glm_agent.errors import AgentError
 from glm_agent.messages import (
     ApprovalDecision,
@@ -62,6 +63,8 @@ class Job:
         answer_is_seen = self.format == "text" and (sys.stdout.isatty() or not sys.stderr.isatty())
         self.view = View(is_quiet=self.is_quiet or is_alone, shows_answer=not answer_is_seen)
         code = self._run()
+        if self.journal is not None:
+            prune_by_setting(self.journal)
         leave(code, running=self.view.running)
 
     def _run(self) -> int:

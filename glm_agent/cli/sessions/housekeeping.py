@@ -1,26 +1,17 @@
-"""Making room: ``glm-agent sessions delete`` and ``prune``, and the retention setting."""
+"""Making room: ``glm-agent sessions delete`` and ``prune``."""
 
 from __future__ import annotations
 
 import os
-import re
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated
 
 import typer
 
 from glm_agent.cli import formats, phrases
 from glm_agent.cli.exits import reporting, say
+from glm_agent.cli.retention import RETENTION, days
 from glm_agent.cli.sessions.arguments import Id
-from glm_agent.errors import AgentError, ConfigurationError
-
-if TYPE_CHECKING:
-    from glm_agent.journal import Journal
-
-RETENTION: Final = "GLM_AGENT_RETENTION"
-"""How long sessions are kept, such as ``90d``; without it, until somebody deletes them."""
-
-_AGE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([hdwmy]?)", re.IGNORECASE)
-_DAYS: Final = {"h": 1 / 24, "": 1, "d": 1, "w": 7, "m": 30, "y": 365}
+from glm_agent.errors import ConfigurationError
 
 
 def delete(session: Id) -> None:
@@ -58,24 +49,3 @@ def prune(
         formats.write(f"{session}\n")
     said = phrases.count(len(gone), "session")
     say(f"would delete {said}" if dry_run else f"deleted {said}")
-
-
-def prune_by_setting(journal: Journal) -> None:
-    """After a run: delete what is older than the setting says, where there is one. Problems are said and no more."""
-    if not (given := os.environ.get(RETENTION)):
-        return
-    try:
-        gone = journal.prune(older_than_days=days(given, source=RETENTION))
-    except AgentError as error:
-        say(f"old sessions were not deleted: {error}")
-        return
-    if gone:
-        say(f"deleted {phrases.count(len(gone), 'session')} older than {given} ({RETENTION})")
-
-
-def days(text: str, *, source: str) -> float:
-    """An age such as ``30d`` in days; ``source`` names it in errors."""
-    match = _AGE.fullmatch(text.strip())
-    if match is None:
-        raise ConfigurationError(f"{source} '{text}' is no age: write 12h, 30d, 8w, 6m or 1y")
-    return float(match[1]) * _DAYS[match[2].lower()]
