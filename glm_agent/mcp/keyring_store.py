@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from glm_agent.errors import ConfigurationError
-from glm_agent.mcp.token_store import Record
+from glm_agent.messages import JsonObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ class KeyringTokens:
     def __init__(self) -> None:
         self._keyring = _loaded()
 
-    def load(self, key: str) -> Record:
+    def load(self, key: str) -> JsonObject:
         from keyring.errors import KeyringError
 
         try:
@@ -48,7 +48,7 @@ class KeyringTokens:
             raise _unusable(error) from None
         except ValueError:
             return {}
-        return cast(Record, found) if isinstance(found, dict) else {}
+        return cast(JsonObject, found) if isinstance(found, dict) else {}
 
     def save(self, key: str, record: Mapping[str, Any]) -> None:
         from keyring.errors import KeyringError
