@@ -82,7 +82,8 @@ conformance-client: $(VENV)/.conformance
 conformance-server: $(VENV)/.conformance
 	$(BIN)/python tests/conformance/suite.py server "$(ONLY)" --at-least 64
 
-# make chaos         kill processes while they work, and count what the world has seen (SEED=7 KILLS=100 TASKS=200)
+# make chaos         kill processes while they work, and count what the world has seen (SEED=7 KILLS=100 TASKS=200):
+#                    the journal at random and at every record, then 3 workers on PostgreSQL, killed and told to stop
 .PHONY: chaos
 
 SEED ?= 1
@@ -92,3 +93,5 @@ TASKS ?= 150
 chaos: $(VENV)/.test
 	$(BIN)/python tests/chaos --seed $(SEED) --kills $(KILLS) --tasks $(TASKS)
 	$(BIN)/python tests/chaos --every-record
+	$(BIN)/python tests/chaos --database postgresql --workers 3 --seed $(SEED) --kills $(KILLS) --tasks $(TASKS)
+	$(BIN)/python tests/chaos --database postgresql --workers 3 --seed $(SEED) --kills 10 --tasks 80 --signal TERM

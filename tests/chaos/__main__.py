@@ -1,7 +1,9 @@
 """Kill processes while they work, at random and at every record, and count what the world has seen.
 
-    python tests/chaos --seed 7 --kills 40 --tasks 60            random kills
-    python tests/chaos --every-record                            a kill before and after each record of one task
+    python tests/chaos --seed 7 --kills 40 --tasks 60            a batch on the journal, killed at random
+    python tests/chaos --every-record                            before and after each record of one task
+    python tests/chaos --database postgresql --workers 3         workers, of which one is killed again and again
+    python tests/chaos --database postgresql --signal TERM       the same, told to stop: nothing may be repeated
 
 Leaves with 1 where something was lost, happened twice, or was not told.
 """
@@ -16,82 +18,16 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
+from embedded import Embedded
 from verdict import Verdict, judge, orphans
-from world import Ledger, WorldModel, tools
 
-from glm_agent.batch import Batch
-from glm_agent.journal import Journal
-from glm_agent.journal.log import SessionLog
-from glm_agent.permissions import Policy
-
-SERVER = str(Path(__file__).with_name("server.py"))
 ORPHAN_SECONDS = 15.0
 """How long a server may take to notice that nobody is there."""
-
-
-class Embedded:
-    """A batch in one process, on the journal."""
-
-    def __init__(self, folder: Path, *, tasks: int, steps: int, concurrency: int, pause_seconds: float) -> None:
-        self.folder, self.tasks, self.steps = folder, tasks, steps
-        self.concurrency, self.pause_seconds = concurrency, pause_seconds
-        self.ledger = Ledger(folder / "world.db")
-        self.ledger.prepare()
-        self.answered = 0
-
-    def start(self, *, dies_at: int | None = None) -> int:
-        """A process that works; ``dies_at``: it kills itself before (even) or after (odd) half so many records."""
-        pid = os.fork()
-        if pid:
-            return pid
-        code = 1
-        try:
-            os.chdir(self.folder)
-            _silence(self.folder / "worker.log")
-            if dies_at is not None:
-                _die_at(dies_at)
-            report = self._batch().run_sync()
-            code = 0 if report.answered == self.tasks else 3
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
-
-    def sessions(self) -> list[Any]:
-        with Journal(self.folder / "journal.db") as journal:
-            return [journal.facts(each.id) for each in journal.sessions()]
-
-    def results(self) -> int:
-        path = self.folder / "results.jsonl"
-        return len(
-            {line.split('"key": ')[1].split(",")[0] for line in path.read_text().splitlines() if "end_turn" in line}
-        )
-
-    def _batch(self) -> Batch:
-        return Batch(
-            [{"key": f"t{number}", "prompt": f"t{number}"} for number in range(self.tasks)],
-            model=WorldModel(self.ledger, steps=self.steps, pause_seconds=self.pause_seconds),
-            tools=tools(self.ledger, pause_seconds=self.pause_seconds),
-            mcp_servers=[
-                {
-                    "mcpServers": {
-                        "post": {"command": sys.executable, "args": ["-S", SERVER, str(self.folder / "world.db")]}
-                    }
-                }
-            ],
-            permissions=Policy(),
-            out=self.folder / "results.jsonl",
-            journal=self.folder / "journal.db",
-            concurrency=self.concurrency,
-        )
 
 
 def random_kills(world: Embedded, *, kills: int, chance: random.Random) -> int:
@@ -137,37 +73,8 @@ def _finish(world: Embedded) -> None:
         print((world.folder / "worker.log").read_text()[-3000:], file=sys.stderr)
 
 
-def _die_at(place: int) -> None:
-    """Kill this process at a record: the seam that every record goes through is counted."""
-    append, seen = SessionLog.append, [0]
-
-    def counted(self: SessionLog, *arguments: Any, **keywords: Any) -> Any:
-        number = seen[0]
-        seen[0] += 1
-        if place == 2 * number:
-            os.kill(os.getpid(), signal.SIGKILL)
-        kept = append(self, *arguments, **keywords)
-        if place == 2 * number + 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return kept
-
-    SessionLog.append = counted  # type: ignore[method-assign]
-
-
-def _silence(log: Path) -> None:
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-
-
-def _verdict(world: Embedded, *, kills: int) -> Verdict:
-    found = judge(
-        world.ledger,
-        world.sessions(),
-        tasks=world.tasks,
-        answered=world.results(),
-        in_flight=kills * world.concurrency,
-    )
+def _judged(world: Embedded, *, in_flight: int) -> Verdict:
+    found = judge(world.ledger, world.sessions(), tasks=world.tasks, answered=world.results(), in_flight=in_flight)
     end = time.monotonic() + ORPHAN_SECONDS
     while (left := orphans(world.ledger)) and time.monotonic() < end:
         time.sleep(0.05)
@@ -187,39 +94,84 @@ def _show(title: str, verdicts: list[Verdict], *, kills: int, seconds: float) ->
     return not problems
 
 
+# -- what is asked for
+
+
+def on_the_journal(given: argparse.Namespace, folder: Path, *, seed: int) -> tuple[str, list[Verdict], int]:
+    world = Embedded(
+        folder, tasks=given.tasks, steps=given.steps, concurrency=given.concurrency, pause_seconds=given.pause
+    )
+    kills = random_kills(world, kills=given.kills, chance=random.Random(seed))
+    return f"journal, at random (seed {seed})", [_judged(world, in_flight=kills * given.concurrency)], kills
+
+
+def at_every_record(given: argparse.Namespace, folder: Path) -> tuple[str, list[Verdict], int]:
+    worlds, kills = every_record(
+        lambda place: Embedded(place, tasks=1, steps=given.steps, concurrency=1, pause_seconds=0.0), folder
+    )
+    return "journal, at every record", [_judged(world, in_flight=1) for world in worlds], kills
+
+
+def on_a_database(given: argparse.Namespace, folder: Path, *, seed: int) -> tuple[str, list[Verdict], int]:
+    import distributed
+
+    number = signal.SIGTERM if given.signal == "TERM" else signal.SIGKILL
+    with _database(given.database, folder) as url:
+        world = distributed.Distributed(
+            url=url,
+            folder=folder,
+            tasks=given.tasks,
+            steps=given.steps,
+            workers=given.workers,
+            concurrency=given.concurrency,
+            pause_seconds=given.pause,
+        )
+        kills = distributed.random_kills(world, kills=given.kills, number=number, chance=random.Random(seed))
+        in_flight = 0 if given.signal == "TERM" else kills * given.concurrency
+        verdict = _judged(world, in_flight=in_flight)  # type: ignore[arg-type]
+    if given.signal == "TERM" and (verdict.unknown or verdict.retried):
+        verdict.problems.append(
+            f"told to stop, {verdict.unknown} outcomes are unknown and {verdict.retried} calls repeated"
+        )
+    return f"{given.database}, {given.workers} workers, SIG{given.signal} (seed {seed})", [verdict], kills
+
+
+@contextmanager
+def _database(kind: str, folder: Path) -> Generator[str]:
+    if kind == "sqlite":
+        yield f"sqlite:///{folder}/runs.db"
+        return
+    sys.path.insert(0, str(Path(__file__).parents[1] / "servers"))
+    from postgres import running
+
+    with running() as server:
+        yield server.new_database()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=None, help="of the moments of the kills")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--tasks", type=int, default=40)
     parser.add_argument("--steps", type=int, default=4, help="of each task, before its answer")
-    parser.add_argument("--concurrency", type=int, default=6)
+    parser.add_argument("--concurrency", type=int, default=6, help="tasks at once in each process")
     parser.add_argument("--pause", type=float, default=0.02, help="seconds that something takes, at most")
     parser.add_argument("--every-record", action="store_true", help="kill before and after every record of one task")
+    parser.add_argument("--database", choices=["sqlite", "postgresql"], help="workers on a database, not the journal")
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--signal", choices=["KILL", "TERM"], default="KILL", help="what ends a worker")
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
     for module in ("mcp.client.session", "mcp.types", "glm_agent.mcp.servers", "glm_agent.mcp.owner"):
         importlib.import_module(module)  # what is there before the fork need not be loaded in every process
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         started = time.monotonic()
-        if given.every_record:
-            worlds, kills = every_record(
-                lambda place: Embedded(place, tasks=1, steps=given.steps, concurrency=1, pause_seconds=0.0),
-                Path(folder),
-            )
-            verdicts = [_verdict(world, kills=1) for world in worlds]
-            title = "journal, at every record"
+        if given.database:
+            title, verdicts, kills = on_a_database(given, Path(folder), seed=seed)
+        elif given.every_record:
+            title, verdicts, kills = at_every_record(given, Path(folder))
         else:
-            world = Embedded(
-                Path(folder),
-                tasks=given.tasks,
-                steps=given.steps,
-                concurrency=given.concurrency,
-                pause_seconds=given.pause,
-            )
-            kills = random_kills(world, kills=given.kills, chance=random.Random(seed))
-            verdicts = [_verdict(world, kills=kills)]
-            title = f"journal, at random (seed {seed})"
+            title, verdicts, kills = on_the_journal(given, Path(folder), seed=seed)
         is_good = _show(title, verdicts, kills=kills, seconds=time.monotonic() - started)
     return 0 if is_good else 1
 

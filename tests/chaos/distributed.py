@@ -1,0 +1,130 @@
+"""Workers on a database: several at once, one killed and replaced again and again."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from embedded import servers, silence
+from world import Ledger, WorldModel, tools
+
+from glm_agent import Agent
+from glm_agent.durable import queue_in, sessions_in
+from glm_agent.durable.queue import TurnSpec
+
+QUIET_SECONDS = 60.0
+"""Where nothing has happened for so long, nothing will."""
+
+
+@dataclass(kw_only=True)
+class Distributed:
+    """A database with tasks in its queue, and the processes that do them."""
+
+    url: str
+    folder: Path
+    tasks: int
+    steps: int
+    workers: int
+    concurrency: int
+    pause_seconds: float
+    running: list[int] = field(default_factory=list[int])
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.folder / "world.db")
+        self.ledger.prepare()
+        queue = queue_in(self.url)
+        queue.put(TurnSpec(session=f"t{number}", prompt=f"t{number}") for number in range(self.tasks))
+        queue.close()  # a process that is made by a fork must not have these connections
+
+    def start(self) -> None:
+        """One more worker."""
+        if pid := os.fork():
+            self.running.append(pid)
+            return
+        try:
+            os.chdir(self.folder)
+            silence(self.folder / f"worker-{os.getpid()}.log")
+            self._serve()
+        finally:
+            os._exit(1)
+
+    def kill(self, chance: random.Random, number: int) -> None:
+        """End one of them."""
+        pid = self.running.pop(chance.randrange(len(self.running)))
+        os.kill(pid, number)
+        os.waitpid(pid, 0)
+
+    def done(self) -> int:
+        """Tasks with an outcome."""
+        queue = queue_in(self.url)
+        try:
+            return len(queue.runs(status=["SUCCESS", "ERROR"], load_input=False, load_output=False))
+        finally:
+            queue.close()
+
+    def finish(self) -> None:
+        """Wait until every task has its outcome, or nothing happens any more; then end the workers."""
+        seen, since = -1, time.monotonic()
+        while (done := self.done()) < self.tasks and time.monotonic() - since < QUIET_SECONDS:
+            if done != seen:
+                seen, since = done, time.monotonic()
+            time.sleep(0.2)
+        while self.running:
+            self.kill(random.Random(0), signal.SIGTERM)
+
+    def sessions(self) -> list[Any]:
+        stored = sessions_in(self.url)
+        try:
+            return [stored.facts(each.id) for each in stored.sessions()]
+        finally:
+            stored.close()
+
+    def results(self) -> int:
+        """Tasks with an answer."""
+        queue = queue_in(self.url)
+        try:
+            runs = queue.runs(status="SUCCESS", load_input=False)
+            return len({run.session for run in runs if (run.outcome or {}).get("stop_reason") == "end_turn"})
+        finally:
+            queue.close()
+
+    def _serve(self) -> None:
+        """What ``glm-agent worker`` does, with the agent of this world."""
+        from glm_agent.cli import worker
+
+        async def one(work: Any) -> Any:
+            agent = Agent(
+                WorldModel(self.ledger, steps=self.steps, pause_seconds=self.pause_seconds),
+                tools=tools(self.ledger, pause_seconds=self.pause_seconds),
+                mcp_servers=servers(self.folder / "world.db"),
+                journal=work.sessions,
+            )
+            if work.is_resumed:
+                return await agent.resume(work.session)
+            return await agent.run(work.prompt, session=work.session)
+
+        worker.do = lambda **_: one
+        worker._serve(self.url, [], self.concurrency, 20.0, 50, tell=print)
+
+
+def random_kills(world: Distributed, *, kills: int, number: int, chance: random.Random) -> int:
+    """Kill one of the workers so often, each time putting a new one in its place; how many were killed."""
+    for _ in range(world.workers):
+        world.start()
+    done = 0
+    while done < kills and world.done() < world.tasks:
+        before = world.ledger.count()
+        since = time.monotonic()
+        while world.ledger.count() == before and time.monotonic() - since < QUIET_SECONDS:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0.1, 1.0))
+        world.kill(chance, number)
+        world.start()
+        done += 1
+    world.finish()
+    return done
