@@ -20,7 +20,7 @@ from glm_agent.mcp.restarts import Restarts
 from glm_agent.mcp.server import ServerConnection, ToolTimeout
 from glm_agent.mcp.servers import MCPServers
 from glm_agent.mcp.tools import IDEMPOTENCY_KEY, MCPTool
-from glm_agent.messages import Event, Notice, ToolCall, ToolProgress, ToolResult
+from glm_agent.messages import Event, Notice, ToolCall, ToolResult
 from glm_agent.registry import ToolContext
 
 NASTY = str(Path(__file__).parent / "servers" / "nasty.py")
