@@ -76,6 +76,12 @@ def test_one_response_follows_the_other() -> None:
     assert (reader.status_code, reader.is_complete, reader.take()) == (429, False, b"")
     reader.feed(b"c")
     assert (reader.take(), reader.is_complete) == (b"c", True)
+    reader.start()
+    reader.feed(b"HTTP/1.1 200 OK\r\n\r\nuntil the end")
+    reader.feed(b"")
+    assert (reader.take(), reader.is_complete, reader.is_last) == (b"until the end", True, True)
+    reader.start()
+    assert not reader.is_last
 
 
 @pytest.mark.parametrize("more", [b"HTTP/1.1 200 OK\r\n", b"junk", b"\0"])
@@ -166,7 +172,7 @@ def test_what_is_broken_is_an_error(said: list[bytes], error: str) -> None:
 )
 def test_nothing_but_bodies_may_be_endless(endless: tuple[bytes, bytes]) -> None:
     head, more = endless
-    with pytest.raises(httpx2.RemoteProtocolError, match="^over 102,400 bytes came that are no body$"):
+    with pytest.raises(httpx2.RemoteProtocolError, match=r"^over 102,400 bytes came that are no body$"):
         read(head, *[more * 100] * (NOISE_LIMIT // len(more) // 100 + 2))
 
 

@@ -87,7 +87,7 @@ class ResponseReader:
 
     def on_message_begin(self) -> None:
         if self.is_complete:
-            raise httpx2.RemoteProtocolError  # for ``feed``: nobody asked for another response
+            raise httpx2.RemoteProtocolError("nobody asked for another response")  # seen by ``feed`` alone
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.status_code:
