@@ -1,14 +1,9 @@
 """``glm-agent mcp serve``, a process of its own, used by clients that others wrote: the SDKs of Python and of Node."""
 
 import json
-import os
-import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,41 +15,9 @@ from mcp.client.streamable_http import streamable_http_client
 
 sys.path.insert(0, str(Path(__file__).parent / "servers"))
 from node import Unavailable, node, package
-from real import BESIDE
+from serving import TOOLS, command, served
 
 SECONDS = 60
-TOOLS = '''
-import anyio
-from glm_agent import ToolContext, tool
-
-
-@tool(effect="read")
-def add(a: int, b: int) -> int:
-    """Add two numbers."""
-    return a + b
-
-
-@tool
-def fail(why: str) -> str:
-    """Fail."""
-    raise ValueError(why)
-
-
-@tool
-async def count(context: ToolContext, to: int) -> str:
-    """Count with progress."""
-    for step in range(to):
-        context.progress(f"step {step + 1}", done=step + 1, total=to)
-        await anyio.sleep(0)
-    return f"counted to {to}"
-
-
-@tool
-async def forever() -> str:
-    """Never end."""
-    await anyio.sleep_forever()
-    return ""
-'''
 TASK = """---
 model: simulate:directive
 tools: [./tools.py]
@@ -76,40 +39,6 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "tools.py").write_text(TOOLS)
     (tmp_path / "TASK.md").write_text(TASK)
     return tmp_path
-
-
-def command(*arguments: str) -> list[str]:
-    return [str(BESIDE / "glm-agent"), "mcp", "serve", *arguments]
-
-
-@dataclass
-class Served:
-    """A server that listens."""
-
-    process: subprocess.Popen[str]
-    url: str
-    said: list[str] = field(default_factory=list)
-
-    def ended(self) -> tuple[int, str]:
-        """Exit code and what was written, once it has ended by itself."""
-        _, rest = self.process.communicate(timeout=SECONDS)
-        return self.process.returncode, "".join(self.said) + rest
-
-
-@contextmanager
-def served(*arguments: str, folder: Path, **env: str) -> Iterator[Served]:
-    program = command(*arguments, "--http", "--port", "0")
-    with subprocess.Popen(
-        program, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **env}
-    ) as process:
-        assert process.stderr is not None
-        try:
-            said = [process.stderr.readline()]
-            found = re.search(r"http://\S+", said[0])
-            assert found, said[0] + process.stderr.read()
-            yield Served(process, found[0], said)
-        finally:
-            process.kill()
 
 
 def by_node(plan: dict[str, Any], *, folder: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 import logging
 import socket
@@ -13,16 +12,20 @@ import anyio
 from mcp.server import Server
 from mcp.server.stdio import stdio_server
 from mcp.server.transport_security import TransportSecuritySettings
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from glm_agent.errors import ConfigurationError
+from glm_agent.serve.closing import Closing
+from glm_agent.serve.doors import Guarded, Local
+from glm_agent.serve.sessions import MAX_SESSIONS, Sessions
 
 if TYPE_CHECKING:
     import uvicorn
 
 PATH = "/mcp"
 _CLOSE_SECONDS = 3
+_BOUNDS: dict[str, Any] = {"max_sessions": 2 * MAX_SESSIONS, "session_idle_timeout": 1800}
+"""More sessions at once than this are refused even while they are in use; one left for half an hour is ended."""
 
 
 async def serve_stdio(server: Server[Any]) -> None:
@@ -46,7 +49,7 @@ async def serve_http(
     """
     import uvicorn
 
-    app = http_app(server, host=host, token=token, options=options)
+    app = Closing(http_app(server, host=host, token=token, options=options))
     listener = _bound(host, port)
     shown = f"[{host}]" if ":" in host else host
     on_ready(f"http://{shown}:{listener.getsockname()[1]}{PATH}")
@@ -54,24 +57,26 @@ async def serve_http(
         app,
         http="h11",  # httptools, which uvicorn takes where it is installed, leaves white space around headers' values
         ws="none",
-        log_level="warning",
+        log_level="error",
         access_log=False,
         timeout_graceful_shutdown=_CLOSE_SECONDS,
     )
     running = uvicorn.Server(config)
     with listener:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_stop_when_cancelled, running)
+            tasks.start_soon(_stop_when_cancelled, running, app)
             # Cut off, it would leave its connections open; told to stop, it closes them within its bound.
             with anyio.CancelScope(shield=True):
                 await running.serve(sockets=[listener])
             tasks.cancel_scope.cancel()
 
 
-async def _stop_when_cancelled(running: uvicorn.Server) -> None:
+async def _stop_when_cancelled(running: uvicorn.Server, app: Closing) -> None:
     try:
         await anyio.sleep_forever()
     finally:
+        with anyio.CancelScope(shield=True):
+            await app.close()
         running.should_exit = True
 
 
@@ -85,19 +90,16 @@ def http_app(
             f"the host {host!r} can be reached by others: give a token with --token-env, or serve on 127.0.0.1"
         )
     logging.getLogger("mcp").addHandler(logging.NullHandler())
-    names = ["127.0.0.1", "localhost", "[::1]"] if local else [host]
-    security = TransportSecuritySettings(
-        # Behind a name of its own the Host header is whatever that name is: there the token is the guard.
-        enable_dns_rebinding_protection=local,
-        allowed_hosts=[pattern for name in names for pattern in (name, f"{name}:*")],
-        allowed_origins=[
-            f"{scheme}://{name}{end}" for scheme in ("http", "https") for name in names for end in ("", ":*")
-        ],
-    )
     app = server.streamable_http_app(
-        streamable_http_path=PATH, host=host, transport_security=security, **(options or {})
+        streamable_http_path=PATH,
+        host=host,
+        # Ours is stricter; behind a name of its own the Host header is whatever that name is: there the token guards.
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+        **(_BOUNDS | (options or {})),
     )
-    return Guarded(app, token=token) if token else app
+    bounded = Sessions(app)
+    guarded = Guarded(bounded, token=token) if token else bounded
+    return Local(guarded) if local else guarded
 
 
 def is_loopback(host: str) -> bool:
@@ -108,24 +110,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-class Guarded:
-    """Lets nobody in without the token."""
-
-    def __init__(self, app: ASGIApp, *, token: str) -> None:
-        self._app, self._expected = app, f"Bearer {token}".encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._is_known(scope):
-            said = {"error": "unauthorized", "error_description": "a bearer token is needed"}
-            await JSONResponse(said, 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-    def _is_known(self, scope: Scope) -> bool:
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        return len(given) == 1 and hmac.compare_digest(given[0], self._expected)
 
 
 def _bound(host: str, port: int) -> socket.socket:
