@@ -245,3 +245,22 @@ async def test_an_agent_without_an_answer_says_why() -> None:
     assert result.is_error
     assert "budget" in result.content
     assert (await agent_call(FakeAgent("end_turn"), {}))[0].is_error
+
+
+@pytest.mark.anyio
+async def test_tasks_that_ended_make_room_and_those_that_run_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("glm_agent.serve.tasks.MAX_TASKS", 2)
+
+    async def begin(url: str, name: str, **arguments: int) -> dict[str, Any]:
+        return (await post(url, "tools/call", {"name": name, "arguments": arguments}, name)).json()
+
+    async with served() as url:
+        first, second = [(await begin(url, "add", a=1, b=b))["result"]["taskId"] for b in (1, 2)]
+        await ended(url, first)
+        await ended(url, second)
+        running = (await begin(url, "forever"))["result"]["taskId"]
+        assert (await post(url, "tasks/get", {"taskId": first}, first)).json()["error"]["code"] == -32602
+        assert (await ended(url, second))["status"] == "completed"
+        await begin(url, "forever")
+        assert "are running" in (await begin(url, "forever"))["error"]["message"]
+        assert (await post(url, "tasks/get", {"taskId": running}, running)).json()["result"]["status"] == "working"

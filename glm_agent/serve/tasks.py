@@ -23,7 +23,7 @@ from glm_agent.serve.offers import Context, Offer, Request
 TASKS = "io.modelcontextprotocol/tasks"
 TTL_SECONDS = 3600
 POLL_MS = 500
-MAX_TASKS = 10_000
+MAX_TASKS = 1000
 HEADER_MISMATCH = -32020
 MISSING_CAPABILITY = -32021
 
@@ -114,7 +114,7 @@ class TaskStore:
 
     def create(self, offer: Offer, context: Context, params: types.CallToolRequestParams) -> dict[str, Any]:
         """Begin a call as a task; its first state."""
-        self._forget()
+        self._make_room()
         task = Task()
         self.kept[task.id] = task
         shown = task.shown()
@@ -146,12 +146,22 @@ class TaskStore:
         return task
 
     def _forget(self) -> None:
-        """Drop what has ended long ago, and at the bound what has ended at all."""
+        """Drop what has ended long ago."""
         limit = time.monotonic() - TTL_SECONDS
-        for task in [task for task in self.kept.values() if task.status in _ENDED and task.touched < limit]:
+        for task in self._ended():
+            if task.touched < limit:
+                del self.kept[task.id]
+
+    def _make_room(self) -> None:
+        """Drop what has ended, the longest ago first, as far as there is need. Raises ``MCPError`` if all still run."""
+        self._forget()
+        for task in self._ended()[: max(0, len(self.kept) - MAX_TASKS + 1)]:
             del self.kept[task.id]
         if len(self.kept) >= MAX_TASKS:
-            raise MCPError(types.INTERNAL_ERROR, "too many tasks: try again later")
+            raise MCPError(types.INTERNAL_ERROR, f"{MAX_TASKS} tasks are running: try again later")
+
+    def _ended(self) -> list[Task]:
+        return sorted((task for task in self.kept.values() if task.status in _ENDED), key=lambda task: task.touched)
 
 
 def _worker(task: Task, offer: Offer, request: Request) -> Callable[[], Any]:
