@@ -1,4 +1,4 @@
-"""Every session that the other tests have stored runs once more, offline, byte for byte. Comes last, see ``conftest``."""
+"""Every session that the other tests have stored runs once more, offline, byte for byte. It comes last."""
 
 from __future__ import annotations
 
