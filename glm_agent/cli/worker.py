@@ -48,6 +48,13 @@ def worker(
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="Turns at once in each worker of these queues. Kept; 8 where never given.")
     ] = None,
+    max_requests: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Requests in flight for each key and model; on PostgreSQL over all workers. Else found out by trying.",
+        ),
+    ] = None,
     grace: Annotated[
         float, typer.Option(min=0, help="Seconds that running calls get to end when the worker is stopped.")
     ] = GRACE_SECONDS,
@@ -79,9 +86,22 @@ def worker(
                 "a worker needs a database: give --database postgresql://user@host/database, or set "
                 "GLM_AGENT_DATABASE_URL"
             )
+        _share_limits(database, max_requests)
         _serve(database, queue or [], concurrency, grace, max_attempts, tell=(lambda _: None) if quiet else say)
     except AgentError as error:
         fail(error)
+
+
+def _share_limits(database: str, most: int | None) -> None:
+    """Requests of this process count together with those of the other workers."""
+    from glm_agent.durable import gate_in
+    from glm_agent.models.limit import Limit, make_limits_with
+
+    gate = gate_in(database, bound=most)
+    if gate is not None:
+        make_limits_with(gate.limit)
+    elif most is not None:
+        make_limits_with(lambda _: Limit(most, bound=most))
 
 
 def _serve(

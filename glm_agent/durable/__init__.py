@@ -12,6 +12,7 @@
     summaries  what a session's runs say of it
     sessions   DatabaseSessions: open, list, read, export, import, fork, delete
     queue      TurnQueue: turns that wait for workers
+    gate       how many requests of a key run at once, over all workers of a PostgreSQL database
     worker     Worker: takes turns, runs them, takes over those of workers that died
 
 Needs the extra ``durable``. Importing this imports no database and no engine; its functions do.
@@ -27,11 +28,12 @@ from glm_agent.durable.address import Address, is_address
 from glm_agent.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from glm_agent.durable.gate import GateServer
     from glm_agent.durable.queue import TurnQueue
     from glm_agent.durable.sessions import DatabaseSessions
     from glm_agent.durable.worker import Do, Worker
 
-__all__ = ["Address", "is_address", "queue_in", "sessions_in", "worker_on"]
+__all__ = ["Address", "gate_in", "is_address", "queue_in", "sessions_in", "worker_on"]
 
 
 def sessions_in(url: str) -> DatabaseSessions:
@@ -48,6 +50,18 @@ def queue_in(url: str) -> TurnQueue:
     with _explained():
         from glm_agent.durable.queue import TurnQueue
     return TurnQueue(url)
+
+
+def gate_in(url: str, *, bound: int | None = None) -> GateServer | None:
+    """The gate of the keys that workers of a PostgreSQL database share; None for SQLite.
+
+    ``bound`` is the most requests in flight for each key and model, where that is known.
+    """
+    if Address.parse(url).path is not None:
+        return None
+    with _explained():
+        from glm_agent.durable.gate import GateServer
+    return GateServer(url, bound=bound)
 
 
 def worker_on(url: str, do: Do, **settings: Any) -> Worker:

@@ -57,6 +57,8 @@ class Place(NamedTuple):
     """Requests of one round are refused together."""
     is_probe: bool = False
     """Whether others wait to see what comes of it."""
+    slot: int = -1
+    """Of a limit that several processes share: which of its places."""
 
 
 _lane: ContextVar[Lane] = ContextVar("glm_agent.lane", default=Lane())  # noqa: B039 (a named tuple does not change)
@@ -73,17 +75,19 @@ def lane(name: str, *, priority: int = 0) -> Generator[None]:
 
 
 class Limit:
-    """Requests in flight, and how many there may be. Safe from every thread and event loop."""
+    """Requests in flight, and how many there may be, never more than ``bound``. Safe from every thread and loop."""
 
     def __init__(
         self,
         most: int | None = None,
         *,
+        bound: int | None = None,
         overloaded_seconds: tuple[float, ...] = OVERLOADED_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.most = most
         """How many may run at once; None: no limit is known."""
+        self._bound = bound
         self.running = 0
         self.refusal: ModelError | None = None
         """What the server said of the model or the key, until a request has its answer again."""
@@ -163,7 +167,8 @@ class Limit:
         if self.most is not None:
             self._successes += 1
             if self._successes >= self.most:
-                self.most, self._successes = self.most + 1, 0
+                self._successes = 0
+                self.most = self.most + 1 if self._bound is None else min(self.most + 1, self._bound)
 
     def _refuse(self, error: ModelError, *, is_new: bool) -> None:
         """Those that wait look again after an overload, and fail as this one did after everything else."""
@@ -313,9 +318,20 @@ class LimitedModel:
 
 _shared: dict[str, Limit] = {}
 _shared_lock = threading.Lock()
+_makers: list[Callable[[str], Limit]] = []
+
+
+def make_limits_with(make: Callable[[str], Limit] | None) -> None:
+    """From now on, limits of accounts are made by this, from a name that says nothing about the key; None: as ever."""
+    with _shared_lock:
+        _makers[:] = [] if make is None else [make]
+        _shared.clear()
 
 
 def shared_limit(*, key: str, model: str, base_url: str = "") -> Limit:
     """The process's one limit for a model under a key; the key itself is not kept."""
     with _shared_lock:
-        return _shared.setdefault(account_name(key=key, model=model, base_url=base_url), Limit())
+        account = account_name(key=key, model=model, base_url=base_url)
+        if account not in _shared:
+            _shared[account] = _makers[0](account) if _makers else Limit()
+        return _shared[account]
