@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 
+from glm_agent.agent.runtime import fast_loop
 from glm_agent.batch import place
 from glm_agent.batch.agents import Agents, Arguments, overridden
 from glm_agent.batch.lines import Item
@@ -157,7 +158,7 @@ class Batch:
 
     def run_sync(self) -> BatchReport:
         """``run`` for code without an event loop."""
-        return anyio.run(self.run)
+        return anyio.run(self.run, backend_options=fast_loop())
 
     def close(self) -> None:
         """Close what a batch has open that does not run; ``run`` does so at its end."""
