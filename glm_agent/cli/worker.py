@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import anyio
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from glm_agent.agent import Agent
     from glm_agent.agent.task import Task
     from glm_agent.cli.options import RunOptions
-    from glm_agent.durable.worker import Do, Work
+    from glm_agent.durable.worker import Do, Work, Worker
     from glm_agent.messages import TurnResult
 
 GRACE_SECONDS: Final = 20.0
@@ -118,35 +118,56 @@ def _serve(
     running = worker_on(
         database, do(tell=tell), queues=queues, concurrency=concurrency, max_attempts=max_attempts, tell=tell
     )
-    stop = _Stop()
+    bell = _Bell()
     running.start()
     tell(f"worker of {', '.join(running.queues)} in '{running.place}', process {os.getpid()}; Ctrl-C stops it")
-    number = stop.wait()
+    number = bell.wait()
     tell(f"stopping: running calls get {grace:g} seconds to end; again to leave at once")
-    is_drained = running.drain(grace)
-    running.close()
-    tell("stopped" if is_drained else "stopped; calls were cut off, and go on in another worker")
-    leave(0 if is_drained else 128 + number)
+    leaving = _Leaving(running, grace, done=bell.ring)
+    leaving.start()
+    if bell.wait():
+        leave_now(128 + number)
+    tell("stopped" if leaving.is_drained else "stopped; calls were cut off, and go on in another worker")
+    leave(0 if leaving.is_drained else 128 + number)
 
 
-class _Stop:
-    """The first SIGINT or SIGTERM ends the wait, the second one the process."""
+class _Leaving(threading.Thread):
+    """Ends the worker beside the main thread, which still listens for a second signal."""
+
+    is_drained = False
+
+    def __init__(self, worker: Worker, grace: float, *, done: Callable[[], None]) -> None:
+        super().__init__(daemon=True)
+        self._worker, self._grace, self._done = worker, grace, done
+
+    def run(self) -> None:
+        try:
+            self.is_drained = self._worker.drain(self._grace)
+            self._worker.close()
+        finally:
+            self._done()
+
+
+class _Bell:
+    """Rung by SIGINT, SIGTERM and the end of the work.
+
+    A signal may reach another thread and leave this one asleep on a lock; a socket wakes it for certain.
+    """
 
     def __init__(self) -> None:
-        self._came = threading.Event()
-        self._number = 0
+        self._socket, self._ringer = socket.socketpair()
+        self._ringer.setblocking(False)
+        signal.set_wakeup_fd(self._ringer.fileno())
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
+            signal.signal(number, lambda number, frame: None)
 
     def wait(self) -> int:
-        self._came.wait()
-        return self._number
+        """Until it rings; the number of the signal, 0 where it was none."""
+        return self._socket.recv(1)[0]
 
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._number:
-            leave_now(128 + number)
-        self._number = number
-        self._came.set()
+    def ring(self) -> None:
+        """Wake who waits."""
+        self._ringer.send(b"\0")
 
 
 def do(*, tell: Callable[[str], object] = lambda _: None) -> Do:

@@ -137,6 +137,8 @@ class Engine:
             "serializer": DBOSPortableJSONSerializer(),
             "log_level": "WARNING",
             "scheduler_polling_interval_sec": 5.0,
+            # Nothing here waits for messages, and the listener's thread may miss the end of the engine.
+            "use_listen_notify": False,
             "notification_listener_polling_interval_sec": 0.1,
         }
 

@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 from dbos import EnqueueOptions
 
@@ -95,7 +96,16 @@ class TurnQueue:
         return self.put([spec], queue=last.status.queue_name or QUEUE)[0]
 
     def close(self) -> None:
+        """Close the connections. The next use opens them again."""
         self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def _put(self, specs: Sequence[TurnSpec], queue: str) -> list[str]:
         numbers = self._numbers(specs)

@@ -1,0 +1,236 @@
+"""Workers as processes: takeover, draining, poison; what tools do is seen by a world of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+
+from glm_agent.durable import queue_in, sessions_in
+from glm_agent.durable.queue import TurnSpec
+from glm_agent.errors import JournalError
+
+SECONDS = 60.0
+TASK = """---
+model: simulate:directive
+tools: [./tools.py]
+params: {text: null}
+---
+${text}
+"""
+TOOLS = '''
+import asyncio, os, signal
+from glm_agent import tool
+from glm_agent.registry import ToolContext
+
+async def ask(line: str) -> str:
+    """Say it to the world, and wait for its answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(os.environ["WORLD"]))
+    writer.write(f"{os.getpid()} {line}\\n".encode())
+    answer = (await reader.readline()).decode().strip()
+    writer.close()
+    return answer
+
+@tool(idempotent=True)
+async def pay(context: ToolContext) -> str:
+    """Pay."""
+    return await ask(f"pay {context.idempotency_key}")
+
+@tool(destructive=True)
+async def mail() -> str:
+    """Send."""
+    return await ask("mail")
+
+@tool(read_only=True)
+def die() -> str:
+    """End the process."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return ""
+'''
+
+
+class Call:
+    """A call of a tool that waits for the world's answer."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.settimeout(SECONDS)
+        self._connection = connection
+        with connection.makefile() as said:
+            process, _, self.said = said.readline().strip().partition(" ")
+        self.process = int(process)
+
+    def answer(self, text: str = "done") -> None:
+        self._connection.sendall(f"{text}\n".encode())
+        self._connection.close()
+
+
+class World:
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder, self.url = folder, url
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server.settimeout(SECONDS)
+        (folder / "TASK.md").write_text(TASK)
+        (folder / "tools.py").write_text(TOOLS)
+        self._workers: list[subprocess.Popen[str]] = []
+        self._connections: list[socket.socket] = []
+
+    def calls(self, count: int) -> list[Call]:
+        """The next calls, sorted by what they say."""
+        self._connections += [self._server.accept()[0] for _ in range(count)]
+        return sorted(map(Call, self._connections[-count:]), key=lambda call: call.said)
+
+    def nothing_comes(self) -> bool:
+        self._server.settimeout(0)
+        try:
+            self._server.accept()
+        except BlockingIOError:
+            return True
+        finally:
+            self._server.settimeout(SECONDS)
+        return False
+
+    def put(self, session: str, *lines: str) -> None:
+        options = {"task": str(self.folder / "TASK.md"), "parameters": {"text": "\n".join(lines)}}
+        with queue_in(self.url) as queue:
+            queue.put([TurnSpec(session=session, options=options)])
+
+    def worker(self, *options: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "glm_agent.cli", "worker", "--database", self.url, *options]
+        environment = {**os.environ, "WORLD": str(self._server.getsockname()[1])}
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=self.folder)
+        self._workers.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self._workers:
+            process.kill()
+            process.communicate(timeout=SECONDS)
+        for each in (self._server, *self._connections):
+            each.close()
+
+
+def line_with(process: subprocess.Popen[str], text: str) -> str:
+    """The next line of the worker with this text. It says what it does, so nothing is waited for by the clock."""
+    assert process.stderr is not None
+    seen: list[str] = []
+    for line in process.stderr:
+        seen.append(line)
+        if text in line:
+            return line
+    raise AssertionError(f"no {text!r} in {seen}")
+
+
+@pytest.fixture
+def world(tmp_path: Path, request: pytest.FixtureRequest) -> Generator[Callable[[str], World]]:
+    made: list[World] = []
+
+    def new(url: str) -> World:
+        made.append(World(tmp_path, url))
+        return made[-1]
+
+    yield new
+    for each in made:
+        each.close()
+
+
+def test_the_turn_of_a_worker_that_is_killed_goes_on_in_another(url: str, world: Callable[[str], World]) -> None:
+    here = world(url)
+    workers = [here.worker("--concurrency", "1"), here.worker()]
+    for worker in workers:
+        line_with(worker, "worker of glm-agent in")
+    here.put("one", "call pay {}", "call mail {}")
+    mail, pay = here.calls(2)
+    dead, alive = sorted(workers, key=lambda worker: worker.pid != pay.process)
+    dead.kill()
+    (again,) = here.calls(1)
+    assert again.process == alive.pid
+    assert again.said == pay.said, "the same key"
+    again.answer("paid")
+    line_with(alive, "one/1: end_turn")
+    assert here.nothing_comes(), "the mail is not sent again"
+    with sessions_in(url) as store:
+        results = [fact.content for fact in store.facts("one") if fact.kind == "tool_result"]
+        assert store.summary("one").stop_reason == "end_turn"
+    assert sorted(result[:7] for result in results) == ["paid", "unknown"]
+    assert mail.said == "mail"
+
+
+def test_a_worker_that_is_told_to_stop_keeps_what_runs_and_repeats_nothing(
+    sqlite_url: str, world: Callable[[str], World]
+) -> None:
+    here = world(sqlite_url)
+    first = here.worker()
+    here.put("one", "call mail {}", "then", "call pay {}")
+    (mail,) = (call for call in here.calls(2) if call.said == "mail" or call.answer())
+    first.send_signal(signal.SIGTERM)
+    line_with(first, "stopping: running calls get 20 seconds")
+    mail.answer("sent")
+    line_with(first, "stopped")
+    assert first.wait(SECONDS) == 0
+    second = here.worker()
+    line_with(second, "one/1: goes on")
+    line_with(second, "one/1: end_turn")
+    assert here.nothing_comes()
+    with sessions_in(sqlite_url) as store:
+        assert [fact.content for fact in store.facts("one") if fact.kind == "tool_result"] == ["sent", "done"]
+
+
+def test_a_second_signal_leaves_at_once(sqlite_url: str, world: Callable[[str], World]) -> None:
+    here = world(sqlite_url)
+    worker = here.worker()
+    here.put("one", "call mail {}")
+    here.calls(1)
+    worker.send_signal(signal.SIGTERM)
+    line_with(worker, "stopping")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(SECONDS) == 143
+
+
+def test_a_turn_that_ends_its_workers_is_given_up(sqlite_url: str, world: Callable[[str], World]) -> None:
+    here = world(sqlite_url)
+    here.put("poison", "call die {}")
+    here.put("fine", "call pay {}")
+    for _ in range(2):
+        worker = here.worker("--max-attempts", "2", "--concurrency", "1")
+        assert worker.wait(SECONDS) == -signal.SIGKILL
+    last = here.worker("--max-attempts", "2")
+    line_with(last, "poison/1: error: given up: 2 workers began it and did not live to its end")
+    (pay,) = here.calls(1)
+    pay.answer()
+    line_with(last, "fine/1: end_turn")
+    with queue_in(sqlite_url) as queue:
+        (run,) = [run for run in queue.runs() if run.session == "poison"]
+    assert run.outcome is not None
+    assert run.outcome["stop_reason"] == "error"
+
+
+def test_a_turn_of_a_task_that_is_gone_ends_with_what_is_wrong(sqlite_url: str, world: Callable[[str], World]) -> None:
+    here = world(sqlite_url)
+    with queue_in(sqlite_url) as queue:
+        queue.put([TurnSpec(session="one", options={"task": str(here.folder / "GONE.md")})])
+    line = line_with(here.worker(), "one/1: error")
+    assert "GONE.md" in line
+
+
+def test_what_is_put_twice_is_done_once(sqlite_url: str) -> None:
+    spec = TurnSpec(session="one", prompt="hello")
+    with queue_in(sqlite_url) as queue:
+        assert queue.put([spec]) == queue.put([spec]) == ["one/1"]
+        assert [run.workflow for run in queue.runs()] == ["one/1"]
+
+
+def test_a_session_that_waits_for_a_worker_is_not_opened_beside_it(sqlite_url: str) -> None:
+    with queue_in(sqlite_url) as queue, sessions_in(sqlite_url) as store:
+        queue.put([TurnSpec(session="one", prompt="hello")], queue="nightly")
+        with pytest.raises(JournalError, match="waits in the queue 'nightly'"):
+            store.open("one")
+        assert queue.cancel("one")
+        assert not queue.cancel("one")
+        with store.open("one") as session:
+            assert session.facts == ()
