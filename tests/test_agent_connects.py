@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from glm_agent import Agent
+from glm_agent import Agent, ModelResponse, ToolCall, tool
 from glm_agent.errors import ModelConnectionError
 from glm_agent.messages import ModelRequest, UserMessage
 from glm_agent.models.glm import GLMModel
+from glm_agent.simulate import ScriptedModel
 
 SERVER = Path(__file__).parent / "servers" / "asking.py"
 ANSWER = {"id": "a", "choices": [{"index": 0, "finish_reason": "stop", "message": {"content": "Hello."}}]}
@@ -78,3 +79,23 @@ async def test_nobody_to_connect_to_is_left_to_the_request_that_needs_it(anyio_b
     await model.connect()
     with pytest.raises(ModelConnectionError):
         [event async for event in model.stream(ModelRequest(model="glm-5.3", messages=(UserMessage(text="Hi"),)))]
+
+
+def test_a_loop_that_lives_is_uvloops_where_it_is_installed() -> None:
+    pytest.importorskip("uvloop")
+    loops = list[str]()
+
+    @tool
+    async def look() -> str:
+        """Look at the loop."""
+        loops.append(type(asyncio.get_running_loop()).__module__.partition(".")[0])
+        return "seen"
+
+    script = [
+        ModelResponse(tool_calls=(ToolCall(id="c", name="look", arguments="{}"),), finish_reason="tool_calls"),
+        "done",
+    ]
+    with Agent(ScriptedModel(script), tools=[look]) as made:
+        assert made.run_sync("Look.").output == "done"
+    assert Agent(ScriptedModel(script), tools=[look]).run_sync("Look.").output == "done"
+    assert loops == ["uvloop", "asyncio"]
