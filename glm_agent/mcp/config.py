@@ -61,6 +61,10 @@ class ServerConfig:
     """How to get a token; None takes one that a person has logged in for, if the server asks."""
     offers_resources: bool = False
     """Whether the model gets tools that list and read the server's resources and prompts."""
+    offers_skills: bool = False
+    """Whether the model gets tools that list and load the server's skills."""
+    roots: tuple[str, ...] = ()
+    """Folders that the server is told it may work in."""
     sampling_tokens: int = 0
     """How many tokens of the agent's model the server may use; 0 offers it no model."""
     lock: str = ""

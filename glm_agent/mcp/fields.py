@@ -191,6 +191,16 @@ def _resources(config: ServerConfig, key: str, value: Any, context: values.Conte
     return replace(config, offers_resources=values.flag(value, context, key))
 
 
+def _skills(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
+    return replace(config, offers_skills=values.flag(value, context, key))
+
+
+def _roots(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
+    folder = context.variables.folder
+    named = values.texts(value, context, key)
+    return replace(config, roots=tuple(str(folder / Path(name).expanduser()) for name in named))
+
+
 def _oauth(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
     return replace(config, oauth=read_oauth(value, context, key))
 
@@ -227,6 +237,8 @@ FIELDS: Mapping[str, Field] = {
     **dict.fromkeys(("optional", "required"), _optional),
     "sampling": _sampling,
     "resources": _resources,
+    "skills": _skills,
+    "roots": _roots,
     "oauth": _oauth,
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 from mcp import types
@@ -65,7 +66,7 @@ class Peer:
         if self.callbacks.sampler is not None and self.config.sampling_tokens:
             offered["sampling_callback"] = self.sample
             offered["sampling_capabilities"] = types.SamplingCapability(tools=types.SamplingToolsCapability())
-        if self.callbacks.roots:
+        if self._folders():
             offered["list_roots_callback"] = self.roots
         return offered
 
@@ -132,7 +133,7 @@ class Peer:
                 answer = await self.elicit(None, _ELICIT.validate_python({"mode": "form", **params}))
             case "sampling/createMessage" if self.callbacks.sampler is not None and self.config.sampling_tokens:
                 answer = await self.sample(None, types.CreateMessageRequestParams.model_validate(params))
-            case "roots/list" if self.callbacks.roots:
+            case "roots/list" if self._folders():
                 answer = await self.roots(None)
             case _:
                 raise Refused(f"it asks for {str(method)[:100]!r}, which it was not offered")
@@ -141,10 +142,12 @@ class Peer:
         return cast("JsonObject", answer.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     async def roots(self, _context: Any) -> types.ListRootsResult:
-        folders = [path.resolve() for path in self.callbacks.roots]
         return types.ListRootsResult(
-            roots=[types.Root(uri=FileUrl(folder.as_uri()), name=folder.name) for folder in folders]
+            roots=[types.Root(uri=FileUrl(folder.as_uri()), name=folder.name) for folder in self._folders()]
         )
+
+    def _folders(self) -> list[Path]:
+        return [path.resolve() for path in (*self.callbacks.roots, *map(Path, self.config.roots))]
 
     async def sample(
         self, _context: Any, params: types.CreateMessageRequestParams

@@ -1,4 +1,4 @@
-"""A server's resources and prompts as tools, for servers whose configuration asks for it: five names, one class."""
+"""What a server has beside its tools as tools, where its configuration asks for it: resources, prompts, skills."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """One of the five tools."""
+    """One of the tools."""
 
     name: str
     description: str
@@ -30,6 +30,28 @@ class _Kind:
     takes: tuple[str, ...] = ()
     """What may be given beside that."""
     takes_arguments: bool = False
+    needs_skills: bool = False
+    """Whether it is offered with the skills, else with resources and prompts."""
+
+
+async def _skills(server: ServerConnection, _: JsonObject) -> list[JsonObject]:
+    return [{"name": skill.name, "description": skill.description} for skill in await server.skills()]
+
+
+async def _load_skill(server: ServerConnection, given: JsonObject) -> list[str]:
+    """The text of a skill, or of one of its files; all of them are checked against the list first."""
+    skills = await server.skills()
+    skill = next((skill for skill in skills if skill.name == given["name"]), None)
+    if skill is None:
+        known = ", ".join(repr(skill.name) for skill in skills) or "none"
+        raise ToolError(f"there is no skill {given['name']!r}. There are {known}.")
+    files = await server.load_skill(skill)
+    wanted = str(given.get("file") or skill.uri)
+    if wanted not in files:
+        raise ToolError(f"the skill has no file {wanted!r}. It has {', '.join(map(repr, files))}.")
+    others = [uri for uri in files if uri != wanted]
+    more = [f"[Its other files: {', '.join(others)}]"] if others else []
+    return [files[wanted].decode("utf-8", "replace"), *more]
 
 
 def _complete(server: ServerConnection, given: JsonObject) -> Awaitable[list[str]]:
@@ -65,6 +87,15 @@ _KINDS = (
         needs=("argument",),
         takes=("prompt", "template", "value"),
         takes_arguments=True,
+    ),
+    _Kind("list_skills", "List the skills of the server {server!r}.", _skills, needs_skills=True),
+    _Kind(
+        "load_skill",
+        "Load the instructions of a skill of the server {server!r}, or another file of it.",
+        _load_skill,
+        needs=("name",),
+        takes=("file",),
+        needs_skills=True,
     ),
 )
 
@@ -108,8 +139,10 @@ class ResourceTool(Tool):
 
 
 def resource_tools(server: ServerConnection, *, taken: frozenset[str]) -> tuple[ResourceTool, ...]:
-    """The five tools of a server; a name that one of its own tools has stays that tool's."""
-    named = [(kind, names.offered(server.config.tool_prefix, kind.name)) for kind in _KINDS]
+    """What the configuration asks for; a name that one of the server's own tools has stays that tool's."""
+    config = server.config
+    wanted = [kind for kind in _KINDS if (config.offers_skills if kind.needs_skills else config.offers_resources)]
+    named = [(kind, names.offered(config.tool_prefix, kind.name)) for kind in wanted]
     return tuple(ResourceTool(server, kind, name=name) for kind, name in named if name not in taken)
 
 

@@ -172,7 +172,7 @@ class MCPServers:
                 tools = offer(connection, tuple(tool.listed for tool in tools), taken=frozenset(taken))
             merged += tools
             taken |= {tool.spec.name for tool in tools}
-            if connection in found and connection.config.offers_resources:
+            if connection in found:
                 beside = resource_tools(connection, taken=frozenset(taken))
                 merged += beside
                 taken |= {tool.spec.name for tool in beside}

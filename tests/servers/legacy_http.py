@@ -97,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
             return
         try:
-            self._result(request, answer(request["params"]))
+            self._result(request, answer(request.get("params") or {}))
         except ValueError as error:
             refused = {"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32602, "message": str(error)}}
             self._reply(200, json.dumps(refused).encode())
