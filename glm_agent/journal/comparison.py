@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal, NoReturn, TypeAlias
 
 from glm_agent.errors import ConfigurationError
@@ -47,6 +48,8 @@ class Comparison:
     ) -> None:
         self._facts, self._bodies, self._catalog = facts, bodies, catalog
         self._places = [at for at, fact in enumerate(facts) if isinstance(fact, ModelResponse)]
+        starts = [fact.turn if isinstance(fact, TurnStarted) else 0 for fact in facts]
+        self._turns = [*accumulate(starts, _latest)]
         self.steps: list[ReplayedStep] = []
 
     def check(self, request: ModelRequest, response: ModelResponse) -> None:
@@ -102,9 +105,13 @@ class Comparison:
 
     def _turn(self, step: int) -> int:
         """The number of the turn that a step belongs to."""
-        starts = [fact for fact in self._facts[: self._before(step)] if isinstance(fact, TurnStarted)]
-        return starts[-1].turn if starts else 0
+        return self._turns[self._before(step) - 1]
 
     def _before(self, step: int) -> int:
         """How many facts stand before a step's response."""
         return self._places[step - 1] if step <= len(self._places) else len(self._facts)
+
+
+def _latest(before: int, now: int) -> int:
+    """A turn's number holds for the facts behind its start."""
+    return now or before

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from glm_agent.driver import Driver
 from glm_agent.errors import TurnError
@@ -17,7 +18,7 @@ from glm_agent.journal.recorded import EndOfRecord, RecordedModel, RecordedTools
 from glm_agent.messages import ApprovalDecision, ApprovalRequested, Fact, TurnResult, TurnStarted
 from glm_agent.models.catalog import ModelInfo
 from glm_agent.registry import Tools
-from glm_agent.turn import Turn, cancel, pending, rebuild, receive
+from glm_agent.turn import Turn, cancel, pending, receive
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,15 +74,14 @@ async def replay(
 
 async def _replay(facts: Sequence[Fact], comparison: Comparison, tools: Tools | None) -> None:
     assert isinstance(facts[0], TurnStarted)
-    turn, end = Turn(started=facts[0]), 0
+    turn = recorded = Turn(started=facts[0])
     for run in runs(facts):
-        end += len(run.opening) + len(run.answers)
         try:
             turn = await _drive(turn, run, comparison, tools)
+            recorded = reduce(receive, (*run.opening, *run.answers), recorded)
         except TurnError as error:
             comparison.end(f"what is on record answers nothing that is asked now: {error}")
         if tools is None:
-            recorded = rebuild(facts[:end])
             if turn.messages != recorded.messages[: len(turn.messages)]:
                 comparison.end("the same answers make another history now")
             turn = recorded
