@@ -95,3 +95,9 @@ chaos: $(VENV)/.test
 	$(BIN)/python tests/chaos --every-record
 	$(BIN)/python tests/chaos --database postgresql --workers 3 --seed $(SEED) --kills $(KILLS) --tasks $(TASKS)
 	$(BIN)/python tests/chaos --database postgresql --workers 3 --seed $(SEED) --kills 10 --tasks 80 --signal TERM
+
+# make bench-many    10,000 short tasks through 2 workers on PostgreSQL (MANY=2000): rate, and peak of requests in flight
+.PHONY: bench-many
+
+bench-many: $(VENV)/.test
+	$(BIN)/python benchmarks/many.py --tasks $(or $(MANY),10000)
