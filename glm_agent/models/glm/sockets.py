@@ -124,12 +124,13 @@ class _AsyncioStream(asyncio.Protocol):
         return data
 
     async def write(self, data: bytes, seconds: float | None) -> None:
-        self._transport.write(data)
+        if not self._transport.is_closing():  # uvloop raises an error of its own
+            self._transport.write(data)
         if self._is_full and not self._has_ended:
             self._writer = self._loop.create_future()
             if not await self._in_time(self._writer, seconds):
                 raise httpx2.WriteTimeout(f"nothing could be sent for {seconds:g} seconds")
-        if self._has_ended:
+        if self._has_ended or self._transport.is_closing():
             raise httpx2.WriteError(str(self._error or "the server has closed the connection"))
 
     def is_alive(self) -> bool:
