@@ -12,6 +12,7 @@ from glm_agent.mcp.config import ServerConfig
 from glm_agent.mcp.remembered import Memory
 from glm_agent.mcp.restarts import LEFT_ALONE_AFTER, LEFT_ALONE_SECONDS, MAX_WAIT_SECONDS, Restarts
 from glm_agent.mcp.server import ServerConnection
+from glm_agent.messages import Event, Notice
 
 GROWING = str(Path(__file__).parent / "servers" / "growing.py")
 CONFIG = ServerConfig(
@@ -49,7 +50,8 @@ async def lists(connection: ServerConnection) -> int:
 async def test_a_server_of_old_that_says_much_of_its_changes_is_asked_once(tmp_path: Path) -> None:
     memory = Told(tmp_path)
     memory.keep(CONFIG, tools=[], ttl_seconds=0, is_legacy=True)
-    connection = ServerConnection(CONFIG, memory=memory)
+    events: list[Event] = []
+    connection = ServerConnection(CONFIG, memory=memory, on_event=events.append)
     with anyio.fail_after(30):
         assert await names(connection) == {"grow", "lists"}
         assert connection.protocol_version == "2025-11-25"
@@ -60,6 +62,8 @@ async def test_a_server_of_old_that_says_much_of_its_changes_is_asked_once(tmp_p
         assert "new" in await names(connection)
         assert await lists(connection) == before + 1
         await connection.aclose()
+    changed = [event for event in events if isinstance(event, Notice) and "have changed" in event.text]
+    assert [event.text for event in changed] == ["its tools have changed: 3 tools from the next turn on"]
 
 
 @pytest.mark.anyio

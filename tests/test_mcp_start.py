@@ -17,7 +17,7 @@ from glm_agent.errors import MCPServerError
 from glm_agent.mcp.config import ServerConfig
 from glm_agent.mcp.definition import Definition
 from glm_agent.mcp.lock import write
-from glm_agent.mcp.remembered import DEFAULT_TTL_SECONDS, MAX_TTL_SECONDS, Memory, key
+from glm_agent.mcp.remembered import DEFAULT_TTL_SECONDS, MAX_TTL_SECONDS, Memory, key, of_user
 from glm_agent.mcp.servers import MCPServers
 from glm_agent.mcp.tools import MCPTool
 from glm_agent.messages import Event, ModelRequest, Notice, ToolCall, ToolResult
@@ -260,6 +260,19 @@ def test_a_damaged_record_is_none(memory: Memory, text: str) -> None:
     memory.folder.mkdir()
     (memory.folder / f"{key(config)}.json").write_text(text)
     assert memory.load(config).tools is None
+
+
+def test_nothing_is_kept_where_that_is_said_or_nobody_is_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLM_AGENT_CACHE_DIR", "")
+    assert of_user() is None
+    monkeypatch.delenv("GLM_AGENT_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    known = of_user()
+    assert known is not None
+    assert known.folder == Path("/somewhere/glm-agent/mcp")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(os.path, "expanduser", str)  # no HOME, and no entry for this user
+    assert of_user() is None
 
 
 def test_a_folder_that_cannot_be_used_remembers_nothing(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ class Link:
 
     note: Note
     on_tools: Callable[[], None] = field(default=lambda: None)
-    """Called when the tools were listed anew because the server said that they changed."""
+    """Called when the tools are others than before, because the server said so and was asked."""
     over: anyio.Event = field(default_factory=anyio.Event)
     """Set when the connection has ended, and by whoever wants it to end."""
     changes: Changes = field(default_factory=Changes)
@@ -102,11 +102,12 @@ class Link:
                 tasks.start_soon(self.changes.listen, self.client)
             while True:
                 await self.changes.settled()
+                before = self.listed
                 try:
                     await self._list()
                 except (Lost, SessionLost, Refused) as error:
                     log.debug("a changed tool list cannot be read: %s", error)
-                else:
+                if self.listed != before:
                     self.on_tools()
 
     async def _list(self) -> None:

@@ -127,7 +127,9 @@ class Openings:
         if not owner.done.is_set():
             assert owner.link is not None
             self._keep(owner.link)
-            if self.state != "ready":
+            if self.state == "ready":
+                self._tell(f"its tools have changed: {_count(owner.link)} from the next turn on")
+            else:
                 self._became_ready(owner.link)
             return
         if self._owners.get(token) is owner:
@@ -141,9 +143,7 @@ class Openings:
         now = self.clock()
         took, self._began = now - self._began, now
         self._is_legacy = not link.is_modern
-        tools = len(link.listed)
-        about = f"{link.client.protocol_version}, {tools} {'tool' if tools == 1 else 'tools'}, {took:.1f} s"
-        self._enter("ready", about)
+        self._enter("ready", f"{link.client.protocol_version}, {_count(link)}, {took:.1f} s")
 
     def _keep(self, link: Link) -> None:
         if self.memory is not None:
@@ -175,3 +175,8 @@ class Openings:
 
     def _error(self, what: str) -> MCPServerError:
         return MCPServerError(sentence(self.config, shown(self.config, what)), server=self.config.name)
+
+
+def _count(link: Link) -> str:
+    number = len(link.listed)
+    return f"{number} {'tool' if number == 1 else 'tools'}"

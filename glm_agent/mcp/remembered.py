@@ -120,12 +120,15 @@ class Memory:
 def of_user() -> Memory | None:
     """The user's memory, in the folder that ``GLM_AGENT_CACHE_DIR`` names, else in the user's cache.
 
-    None where the variable is set to nothing.
+    None where the variable is set to nothing, or the user has no home.
     """
     named = os.environ.get(CACHE_DIR)
-    if named is None:
+    if named is not None:
+        return Memory(Path(named) / "mcp") if named else None
+    try:
         return Memory()
-    return Memory(Path(named) / "mcp") if named else None
+    except RuntimeError:  # platformdirs finds no home
+        return None
 
 
 def key(config: ServerConfig) -> str:

@@ -50,6 +50,7 @@ class MCPTool(Tool):
         self.listed = listed
         """The definition as the server gave it, its own name included."""
         self._spec = _spec(server, listed, name)
+        self._identity = f"{server.config.name} {server.config.target}"
 
     @property
     def spec(self) -> ToolSpec:
@@ -120,11 +121,7 @@ class MCPTool(Tool):
 
     def _kept_task(self, context: ToolContext) -> TaskHandle | None:
         """The task that an earlier process, or an earlier attempt, left behind."""
-        return handle.from_json(context.kept_handle(), server=self._identity)
-
-    @property
-    def _identity(self) -> str:
-        return f"{self.server.config.name} {self.server.config.target}"
+        return handle.from_json(context.kept_handle(), server=self._identity) if context.handles is not None else None
 
     def _failed(self, call: ToolCall, said: str) -> ToolResult:
         return ToolResult(
