@@ -206,6 +206,39 @@ async def test_a_login_takes_only_the_answer_to_its_own_question() -> None:
     assert "https://as.example/authorize?state=mine" in shown[0]
 
 
+@pytest.mark.anyio
+async def test_a_login_on_another_machine_is_pasted() -> None:
+    shown: list[str] = []
+    pasted = iter(["", "http://127.0.0.1:9/callback?code=x&state=theirs", "http://[", "http://h/?code=y&state=mine\n"])
+
+    async def paste() -> str | None:
+        return next(pasted)
+
+    with LoopbackLogin(show=shown.append, opens_browser=False, paste=paste) as login, anyio.fail_after(20):
+        answer = await login.authorize("https://as.example/authorize?state=mine")
+    assert answer == {"code": "y", "state": "mine"}
+    assert "paste its address here" in shown[1]
+    assert [said for said in shown if "not the address of this login" in said] == shown[2:]
+    assert len(shown) == 4
+
+
+@pytest.mark.anyio
+async def test_whoever_cannot_paste_still_comes_back_in_the_browser() -> None:
+    async def paste() -> str | None:
+        return None
+
+    with LoopbackLogin(show=lambda _: None, opens_browser=False, paste=paste) as login, anyio.fail_after(20):
+        answers: list[Mapping[str, str]] = []
+
+        async def ask() -> None:
+            answers.append(await login.authorize("https://as.example/authorize?state=mine"))
+
+        async with anyio.create_task_group() as tasks, httpx2.AsyncClient(trust_env=False) as client:
+            tasks.start_soon(ask)
+            await client.get(login.redirect_uri, params={"error": "access_denied", "state": "mine"})
+    assert answers == [{"error": "access_denied", "state": "mine"}]
+
+
 def test_tokens_of_one_server_leave_those_of_another(tmp_path: Path) -> None:
     store = FileTokens(tmp_path / "deep" / "t.json")
     store.save("a", {"token": 1})

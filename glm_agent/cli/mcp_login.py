@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from glm_agent.cli.exits import fail, reporting, say
-from glm_agent.cli.mcp_servers import play, read, show
+from glm_agent.cli.mcp_servers import play_beside, read, show
 
 if TYPE_CHECKING:
+    from glm_agent.cli.foreground import Foreground
     from glm_agent.mcp.config import ServerConfig
 
 
@@ -23,6 +24,8 @@ def login(
 ) -> None:
     """Log in to an HTTP server, and keep its token where later runs find it.
 
+    The browser may be on another machine: paste the address of the page that does not load there.
+
     Example: glm-agent mcp login https://example.com/mcp
     """
     with reporting():
@@ -34,17 +37,28 @@ def login(
         (config,) = chosen
         if config.transport == "stdio":
             fail(f"{server!r} is a program: it is given its keys in 'env'")
-        number = play(lambda: _login(config, opens_browser=browser), [config])
+        number = play_beside(lambda foreground: _login(config, foreground, opens_browser=browser), [config])
     say(f"logged in to {config.name}, which offers {number} tools")
 
 
-async def _login(config: ServerConfig, *, opens_browser: bool) -> int:
+async def _login(config: ServerConfig, foreground: Foreground, *, opens_browser: bool) -> int:
+    from glm_agent.cli.approvals import is_interactive
     from glm_agent.mcp.callbacks import Callbacks
     from glm_agent.mcp.login import LoopbackLogin
     from glm_agent.mcp.server import ServerConnection
 
+    def read() -> str | None:
+        try:
+            return foreground.read_line()
+        except EOFError:
+            return None
+
+    async def paste() -> str | None:
+        return await foreground.ask(read)
+
     port = config.oauth.callback_port if config.oauth else 0
-    with LoopbackLogin(show=say, port=port, opens_browser=opens_browser) as person:
+    pasting = paste if is_interactive() else None
+    with LoopbackLogin(show=say, port=port, opens_browser=opens_browser, paste=pasting) as person:
         connection = ServerConnection(config, callbacks=Callbacks(login=person), on_event=show)
         try:
             return len(await connection.tools())

@@ -12,6 +12,7 @@ from glm_agent.cli import phrases
 from glm_agent.cli.exits import fail, leave, say
 
 if TYPE_CHECKING:
+    from glm_agent.cli.foreground import Foreground
     from glm_agent.mcp.config import ServerConfig
     from glm_agent.messages import Event
 
@@ -37,6 +38,11 @@ def read(sources: Sequence[str] | None) -> tuple[ServerConfig, ...]:
 
 def play(run: Callable[[], Awaitable[_T]], configs: Sequence[ServerConfig]) -> _T:
     """Run on a loop under the eyes of the main thread, so that Ctrl-C ends it in an orderly way."""
+    return play_beside(lambda _: run(), configs)
+
+
+def play_beside(run: Callable[[Foreground], Awaitable[_T]], configs: Sequence[ServerConfig]) -> _T:
+    """``play`` for what has something to ask the person."""
     from glm_agent.cli.foreground import Foreground, Interrupted
 
     def running() -> list[str]:
@@ -44,7 +50,7 @@ def play(run: Callable[[], Awaitable[_T]], configs: Sequence[ServerConfig]) -> _
 
     try:
         with Foreground(running=running) as foreground:
-            return foreground.play(run)
+            return foreground.play(lambda: run(foreground))
     except Interrupted as interrupted:
         leave(interrupted.exit_code, running=running)
 
