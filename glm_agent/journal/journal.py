@@ -53,6 +53,11 @@ class Journal:
         self._database = Database(self.path)
         self._described: dict[str, tuple[str, JsonObject | None]] = {}
 
+    @property
+    def place(self) -> str:
+        """Where the sessions are, for people."""
+        return str(self.path)
+
     def describe(self, session_id: str, *, task: str = "", options: JsonObject | None = None) -> None:
         """Say how a session is run, before it is opened: that is kept with the next record of the session.
 
@@ -133,7 +138,7 @@ class Journal:
         """Where a text stands in what was said and done, in the session that was written last first."""
         if not text.strip():
             raise ConfigurationError("there is nothing to search for: give a text")
-        ids = [summary.id for summary in self.sessions()]
+        ids = log.ids(self._database)
         return chain.from_iterable(hits(text, log.texts(self._database, id), session=id) for id in ids)
 
     def facts(self, session_id: str) -> tuple[Fact, ...]:

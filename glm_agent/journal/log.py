@@ -37,6 +37,11 @@ _SELECT_SESSIONS: Final = f"""SELECT id, origin, summary, summarised,
     (SELECT max(number) FROM records WHERE number BETWEEN s.number * {_PLACES} AND (s.number + 1) * {_PLACES} - 1)
     FROM sessions AS s"""
 
+_SELECT_IDS: Final = f"""SELECT id FROM sessions AS s ORDER BY (
+        SELECT at FROM records WHERE number BETWEEN s.number * {_PLACES} AND (s.number + 1) * {_PLACES} - 1
+        ORDER BY number DESC LIMIT 1
+    ) DESC"""
+
 _SELECT_RECORDS: Final = """SELECT at, kind, data FROM records WHERE number BETWEEN ? AND ? ORDER BY number"""
 
 _SELECT_KEY: Final = """SELECT data FROM records WHERE session = ? AND key = ?"""
@@ -189,6 +194,11 @@ def leave(database: Database, id: str, decision: Decision, *, place: int, record
             row = (session, place, decision.call_id, time.time(), inbox.to_text(decision))
             return connection.execute(_INSERT_LEFT, row).rowcount > 0
     return None
+
+
+def ids(database: Database) -> list[str]:
+    """Every session's id, the one that was written last first; without reading any session."""
+    return [id for (id,) in database.read(_SELECT_IDS)]
 
 
 def texts(database: Database, id: str) -> list[tuple[float, str, str]]:

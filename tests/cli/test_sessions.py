@@ -165,7 +165,7 @@ def test_an_approval_of_another_process_is_taken_by_the_next_run(cli: Any):
 def test_waiting_calls_are_approved_and_denied_together_or_by_name(cli: Any):
     first, second = waiting(cli, f'{NOTE}\ncall note {{"text": "y"}}')
     which = cli("sessions", "approve", "s1")
-    assert (which.returncode, f"waiting: {first}, {second}" in which.stderr) == (2, True)
+    assert (which.returncode, f"waiting for approval: {first}, {second}" in which.stderr) == (2, True)
     assert f"still waiting: {second}" in cli("sessions", "approve", "s1", first).stderr
     assert cli("sessions", "deny", "s1", "all", "--reason", "not on a Friday").returncode == 0
     done = cli("run", "--resume", "s1")
@@ -186,6 +186,8 @@ def test_an_approval_does_not_decide_on_an_unknown_outcome(cli: Any):
     call = stopped(cli)
     wrong = cli("sessions", "approve", "s1", call)
     assert (wrong.returncode, "sessions decide s1" in wrong.stderr) == (2, True)
+    wrong = cli("sessions", "approve", "s1")
+    assert f"waiting for approval: none; of unknown outcome, for `sessions decide`: {call}" in wrong.stderr
 
 
 def test_a_resumed_run_says_what_has_changed_and_goes_on(cli: Any):

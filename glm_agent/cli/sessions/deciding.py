@@ -115,10 +115,13 @@ def _decide(session: str, calls: Sequence[str] | None, decided: Any) -> None:
     from glm_agent.journal import Journal
 
     with Journal() as journal:
-        waiting = [each.call_id for each in journal.waiting(session) if each.kind == "approval_requested"]
+        every = journal.waiting(session)
+    waiting = [each.call_id for each in every if each.kind == "approval_requested"]
     if not calls and len(waiting) != 1:
         known = ", ".join(waiting) or "none"
-        raise ConfigurationError(f"which call of session '{session}' is meant? waiting: {known}")
+        begun = [each.call_id for each in every if each.kind == "outcome_unknown"]
+        more = f"; of unknown outcome, for `sessions decide`: {', '.join(begun)}" if begun else ""
+        raise ConfigurationError(f"which call of session '{session}' is meant? waiting for approval: {known}{more}")
     _leave(session, [decided(call) for call in (waiting if not calls or "all" in calls else calls)])
 
 
