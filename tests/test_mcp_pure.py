@@ -256,10 +256,27 @@ def test_sentences_hide_what_the_configuration_keeps_secret() -> None:
     assert "it ended; it exited with code 1." in said
 
 
-def test_known_last_words_come_with_advice() -> None:
-    assert "'yaml'" in hint(["ModuleNotFoundError: No module named 'yaml'"])
-    assert "mcp<2" in hint(["ImportError: cannot import name 'FastMCP' from 'mcp.server'"])
-    assert hint(["all is well"]) == ""
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        ("ModuleNotFoundError: No module named 'yaml'", "'yaml'"),
+        ("ImportError: cannot import name 'FastMCP' from 'mcp.server'", "mcp<2"),
+        ("ModuleNotFoundError: No module named 'mcp.server.fastmcp'", "mcp<2"),
+        ("from mcp.server import FastMCP\nImportError: cannot import name 'FastMCP'", "mcp<2"),
+        ("Error: listen EADDRINUSE: address already in use :::3000", "has its port"),
+        ("npm error code E404", "no package of this name"),
+        ("npm warn EBADENGINE Unsupported engine {", "Node.js"),
+        ("Error: BRAVE_API_KEY environment variable is required", "add 'BRAVE_API_KEY' to 'env'"),
+        ("starting up\nGITHUB_TOKEN not set", "add 'GITHUB_TOKEN' to 'env'"),
+        ("Missing required environment variables: NOTION_TOKEN", "add 'NOTION_TOKEN' to 'env'"),
+        ("all is well", ""),
+        ("ImportError: no luck", ""),
+        ("LOG_LEVEL is info", ""),
+    ],
+)
+def test_known_last_words_are_given_advice(words: str, advice: str) -> None:
+    assert advice in hint(words.splitlines())
+    assert bool(advice) == bool(hint(words.splitlines()))
 
 
 @pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '{"o": {"x": 1, "x": 1}}', '"{\\"a\\": 1, \\"a\\": 2}"'])

@@ -33,6 +33,43 @@ _PROGRAMS = {
 }
 
 
+_ADVICE = tuple(
+    (re.compile(pattern), advice)
+    for pattern, advice in (
+        (
+            r"No module named 'mcp\.|(?i:ImportError:[^\n]*mcp)",
+            "It may be older than its libraries: pin its version, or add the option --with 'mcp<2' to uvx.",
+        ),
+        (
+            r"No module named '?([\w.]+)",
+            "The Python module {0!r} is missing where the server runs: install it there.",
+        ),
+        (
+            r"(?i:EADDRINUSE|address already in use)",
+            "Another program has its port: stop that one, or change the port.",
+        ),
+        (
+            r"EAI_AGAIN|ENOTFOUND|Temporary failure in name resolution|dns error",
+            "It could not reach the network, for instance to download its package: install it beforehand.",
+        ),
+        (
+            r"npm (?:ERR!|error) code E404|No matching distribution found|not found in the package registry",
+            "There is no package of this name: correct it.",
+        ),
+        (
+            r"EBADENGINE|Unsupported engine|requires Node|Unsupported Node",
+            "It needs another version of Node.js: install that one, or pin an older version of the server.",
+        ),
+        (
+            r"(?m)^(?=.*(?i:missing|required|not set|must (?:be )?set|please set|not (?:defined|provided|found)|undefined))"
+            r".*?\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b",
+            "It sees only those variables that its entry gives it: add {0!r} to 'env'.",
+        ),
+    )
+)
+"""What servers say when they cannot start, and what to do then."""
+
+
 class Lost(Exception):
     """The connection broke before the answer came."""
 
@@ -104,14 +141,9 @@ def ending(returncode: int) -> str:
 def hint(words: Iterable[str]) -> str:
     """What to do about the last words of a server, where they are known ones."""
     text = "\n".join(words)
-    if module := re.search(r"No module named '?([\w.]+)", text):
-        return f"The Python module {module[1]!r} is missing where the server runs: install it there."
-    if re.search(r"cannot import name|ImportError", text) and "mcp" in text:
-        return "It may be older than its libraries: pin its version, or add the option --with 'mcp<2' to uvx."
-    if re.search(r"EADDRINUSE|address already in use", text, re.IGNORECASE):
-        return "Another program has its port: stop that one, or change the port."
-    if re.search(r"EAI_AGAIN|ENOTFOUND|Temporary failure in name resolution|dns error", text):
-        return "It could not reach the network, for instance to download its package: install it beforehand."
+    for pattern, advice in _ADVICE:
+        if found := pattern.search(text):
+            return advice.format(*found.groups())
     return ""
 
 
