@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,11 +47,11 @@ def add(
         servers = data.setdefault(place, {})
         if name in servers:
             fail(f"{str(file)!r} has a server {name!r} already: remove it there, or use another name")
-        servers[name] = _entry(target, env or [], header or [], is_trusted=trust)
-        from glm_agent.mcp.sources import read_servers
-
-        read_servers([data], folder=file.resolve().parent)
+        servers[name] = entry = _entry(target, env or [], header or [], is_trusted=trust)
+        unset = _check({name: entry}, folder=file.resolve().parent)
         file.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    for variable in unset:
+        say(f"warning: {name} needs the variable {variable!r}, which is not set")
     say(f"{name} stands in {file}. To see whether it starts: glm-agent mcp check {file}")
 
 
@@ -118,13 +120,26 @@ def _configuration(file: Path) -> dict[str, Any]:
 
     if not file.exists():
         return {}
+    text = file.read_text(encoding="utf-8-sig")
     try:
-        data = json.loads(plain_json(file.read_text(encoding="utf-8-sig")) or "{}")
+        data = json.loads(plain_json(text) or "{}")
     except ValueError as error:
         fail(f"{str(file)!r} is not JSON: {error}")
+    if plain_json(text) != text:
+        fail(f"{str(file)!r} has comments or trailing commas, which would be lost: put the server in by hand")
     if not isinstance(data, dict):
         fail(f"{str(file)!r} is no JSON object")
     return data  # pyright: ignore[reportUnknownVariableType]
+
+
+def _check(servers: dict[str, Any], *, folder: Path) -> list[str]:
+    """Raise ``ConfigurationError`` for what cannot be; the variables that are not set here: they may be elsewhere."""
+    from glm_agent.mcp.sources import read_servers
+
+    named = dict.fromkeys(re.findall(r"\$\{(?:env:)?(\w+)\}", json.dumps(servers)))
+    unset = [name for name in named if name not in os.environ]
+    read_servers([{"mcpServers": servers}], environ={**dict.fromkeys(unset, "x"), **os.environ}, folder=folder)
+    return unset
 
 
 def _entry(target: Sequence[str], env: Sequence[str], headers: Sequence[str], *, is_trusted: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -79,11 +80,15 @@ def _tools(sources: list[str] | None) -> Tools:
     from glm_agent.plugins import available, load_tools
     from glm_agent.registry import ToolRegistry
 
-    loaded = load_tools(sources or [plugin.name for plugin in available("tools")])
+    if not sources:
+        # Nothing is served unasked: a shell is among what is installed.
+        names = ", ".join(sorted(plugin.name for plugin in available("tools")))
+        fail(f"say what to serve: ./tools.py, a folder, --task TASK.md, or some of {names}")
+    loaded = load_tools(sources)
     for broken in loaded.broken:
         say(f"warning: {broken}")
     if not loaded.tools:
-        fail("there is no tool to serve: name a file, a folder or an entry point")
+        fail(f"there is no tool in {', '.join(sources)}")
     return ToolRegistry(loaded.tools)
 
 
@@ -117,4 +122,6 @@ async def _listen(server: Server[object], *, is_http: bool, host: str, port: int
     if is_http:
         await serve_http(server, host=host, port=port, token=token, on_ready=lambda url: say(f"listening on {url}"))
     else:
+        if sys.stdin.isatty():
+            say("speaking MCP on standard input and output, to a program that starts it; --http serves over HTTP")
         await serve_stdio(server)

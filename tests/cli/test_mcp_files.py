@@ -59,6 +59,33 @@ def test_an_option_without_its_sign_is_named(cli: Any):
     assert "NAME=value" in done.stderr
 
 
+def test_a_variable_may_be_set_later_and_elsewhere(cli: Any, tmp_path: Path):
+    added = cli("mcp", "add", "web", "https://example.com/mcp", "--header", "Authorization: Bearer ${NO_SUCH}")
+    assert added.returncode == 0, added.stderr
+    assert "'NO_SUCH', which is not set" in added.stderr
+    assert cli(*ADD).returncode == 0, "what other servers need is nothing to this one"
+    (file,) = tmp_path.rglob(".mcp.json")
+    assert json.loads(file.read_text())["mcpServers"]["web"]["headers"] == {"Authorization": "Bearer ${NO_SUCH}"}
+
+
+def test_what_would_be_lost_is_not_written_over(cli: Any, tmp_path: Path):
+    cli(*ADD)
+    (file,) = tmp_path.rglob(".mcp.json")
+    commented = f"// ours\n{file.read_text()}"
+    file.write_text(commented)
+    done = cli("mcp", "add", "other", "--", "program")
+    assert done.returncode == 2
+    assert "comments" in done.stderr
+    assert file.read_text() == commented
+
+
+def test_nothing_is_served_unasked(cli: Any):
+    done = cli("mcp", "serve")
+    assert done.returncode == 2
+    assert "say what to serve" in done.stderr
+    assert "files" in done.stderr
+
+
 def test_a_server_for_others_needs_a_token(cli: Any):
     done = cli("mcp", "serve", "text", "--http", "--host", "0.0.0.0")
     assert done.returncode == 2
