@@ -29,6 +29,52 @@ from glm_agent.wire.encode import encode_parts
 pytestmark = pytest.mark.anyio
 
 
+SAID = st.one_of(
+    st.builds(UserMessage, text=st.text(min_size=1)),
+    st.builds(ModelResponse, text=st.text(), finish_reason=st.just("stop"), reasoning=st.text()),
+)
+INSTRUCTIONS = st.sampled_from(["", "Be brief."])
+
+
+@given(st.lists(SAID, min_size=1, max_size=6), st.lists(st.tuples(st.integers(1, 6), INSTRUCTIONS, SAID), max_size=6))
+def test_the_hash_that_grows_with_a_conversation_is_that_of_the_body(
+    said: list[Message], then: list[tuple[int, str, Message]]
+) -> None:
+    first, *rest = said
+    for kept, instructions, new in [(len(said), "", first), *then]:
+        # Longer, shorter and changed in the middle: the same first message every time.
+        rest = [*rest[: kept - 1], new]
+        request = ModelRequest(model="glm-5.3", instructions=instructions, messages=(first, *rest))
+        parts = encode_parts(request)
+        assert sent(request, parts, model="glm-5.3", dialect="zai").hash == body_hash(parts)
+
+
+def test_hashes_of_a_long_conversation_read_only_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = list[int]()
+
+    class Counting:
+        """SHA-256 that counts what it reads."""
+
+        def __init__(self, data: bytes = b"") -> None:
+            read.append(len(data))
+
+        def update(self, data: bytes) -> None:
+            read.append(len(data))
+
+        def copy(self) -> Counting:
+            return self
+
+        def hexdigest(self) -> str:
+            return ""
+
+    monkeypatch.setattr(hashlib, "sha256", Counting)
+    messages = tuple(UserMessage(text=f"{number}" + "x" * 1_000) for number in range(100))
+    for count in range(1, 101):
+        request = ModelRequest(model="glm-5.3", messages=messages[:count])
+        sent(request, encode_parts(request), model="glm-5.3", dialect="zai")
+    assert sum(read) < 2 * sum(len(message.text) for message in messages)
+
+
 @tool(read_only=True)
 def stock(sku: str) -> int:
     """Units in stock."""

@@ -14,6 +14,9 @@ import hashlib
 import zlib
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import replace
+from operator import eq
+from typing import Any, NamedTuple
+from weakref import ref
 
 from glm_agent.context import count_tokens
 from glm_agent.messages import (
@@ -49,7 +52,7 @@ class RecordingModel:
 def sent(request: ModelRequest, parts: BodyParts, *, model: str, dialect: str) -> SentRequest:
     """The record of a request whose body has these parts."""
     return SentRequest(
-        hash=body_hash(parts),
+        hash=_growing(parts, request.messages[0]) if request.messages else body_hash(parts),
         digests=digests(parts, request.messages),
         model=model,
         dialect=dialect,
@@ -60,6 +63,52 @@ def sent(request: ModelRequest, parts: BodyParts, *, model: str, dialect: str) -
 def body_hash(parts: BodyParts) -> str:
     """SHA-256 of a body without ``request_id``, in hex."""
     return hashlib.sha256(parts.joined()).hexdigest()
+
+
+class _GrowingHash:
+    """``body_hash`` of requests that begin alike: of a conversation only what is new is read.
+
+    Kept with the conversation's first message, and forgotten with it.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[ref[Message], _Hashed]] = {}
+
+    def __call__(self, parts: BodyParts, first: Message) -> str:
+        key = id(first)
+        kept = self._kept.get(key)
+        hashed = kept[1] if kept is not None and kept[0]() is first and _goes_on(kept[1].parts, parts) else None
+        state = hashlib.sha256(_beginning(parts)) if hashed is None else hashed.state.copy()
+        for piece in parts.messages[1 if hashed is None else len(hashed.parts.messages) :]:
+            state.update(b",")
+            state.update(piece)
+        forget = self._kept.pop
+        self._kept[key] = (ref(first, lambda _: forget(key, None)), _Hashed(parts, state))
+        whole = state.copy()
+        whole.update(_END)
+        return whole.hexdigest()
+
+
+class _Hashed(NamedTuple):
+    parts: BodyParts
+    state: Any
+    """Of the body of these parts without its end."""
+
+
+_END = b"]}"
+_growing = _GrowingHash()
+
+
+def _beginning(parts: BodyParts) -> bytes:
+    """The body up to its first message."""
+    return parts._replace(messages=parts.messages[:1]).joined().removesuffix(_END)
+
+
+def _goes_on(before: BodyParts, now: BodyParts) -> bool:
+    """Whether a body only has more messages than the one before."""
+    if before[:2] != now[:2] or len(before.messages) > len(now.messages):
+        return False
+    return all(map(eq, before.messages, now.messages))  # mostly the same objects, which costs next to nothing
 
 
 def digests(parts: BodyParts, messages: Sequence[Message]) -> tuple[str, ...]:
