@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from glm_agent.durable.sessions import DatabaseSessions
 from glm_agent.journal import Journal
 from glm_agent.journal.database import MIGRATIONS
 from glm_agent.journal.replay import replay
@@ -32,29 +34,29 @@ class Stored(NamedTuple):
     facts: tuple[Fact, ...]
 
 
-def journals(folder: Path) -> Iterator[Path]:
-    """Files that are journals of this version; tests leave damaged, foreign and future ones too."""
-    for path in sorted(folder.rglob("*.db")):
-        try:
-            with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-                ((version,),) = connection.execute("PRAGMA user_version").fetchall()
-                ((application,),) = connection.execute("PRAGMA application_id").fetchall()
-            connection.close()
-        except sqlite3.Error:
-            continue
-        if (version, application) == (len(MIGRATIONS), 0x474C4D41):
-            yield path
+def store_in(path: Path) -> Journal | DatabaseSessions | None:
+    """The sessions in a file, where this version can read it; tests leave damaged, foreign and future ones too."""
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            ((version,),) = connection.execute("PRAGMA user_version").fetchall()
+            ((application,),) = connection.execute("PRAGMA application_id").fetchall()
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    except sqlite3.Error:
+        return None
+    if (version, application) == (len(MIGRATIONS), 0x474C4D41):
+        return Journal(path)
+    return DatabaseSessions(f"sqlite:///{path}") if "workflow_status" in tables else None
 
 
 def sessions(folder: Path) -> Iterator[Stored]:
     """The sessions that a model was asked in: what tests wrote by hand has no hashes."""
-    for path in journals(folder):
+    for path in sorted(folder.rglob("*.db")):
         test = path.relative_to(folder).parts[0]
-        if test.startswith(tuple(EXCEPTIONS)):
+        if test.startswith(tuple(EXCEPTIONS)) or (found := store_in(path)) is None:
             continue
-        with Journal(path) as journal:
-            for id in [summary.id for summary in journal.sessions()]:
-                facts = journal.facts(id)
+        with found as store:
+            for id in [summary.id for summary in store.sessions()]:
+                facts = store.facts(id)
                 if any(isinstance(fact, ModelResponse) and fact.sent is not None for fact in facts):
                     yield Stored(test, id, facts)
 
