@@ -12,6 +12,7 @@ from glm_agent.cli.doctor import doctor
 from glm_agent.cli.mcp import mcp
 from glm_agent.cli.run import run
 from glm_agent.cli.runs import runs
+from glm_agent.cli.schedule import schedule
 from glm_agent.cli.sessions import sessions
 from glm_agent.cli.simulate import simulate
 from glm_agent.cli.tools import tools
@@ -41,6 +42,7 @@ app.add_typer(mcp, name="mcp")
 app.add_typer(sessions, name="sessions")
 app.command()(worker)
 app.add_typer(runs, name="runs")
+app.add_typer(schedule, name="schedule")
 app.command()(simulate)
 app.command()(doctor)
 

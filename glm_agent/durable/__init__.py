@@ -13,6 +13,7 @@
     sessions   DatabaseSessions: open, list, read, export, import, fork, delete
     queue      TurnQueue: turns that wait for workers
     gate       how many requests of a key run at once, over all workers of a PostgreSQL database
+    schedule   Schedules: turns that are put into a queue by the clock
     worker     Worker: takes turns, runs them, takes over those of workers that died
 
 Needs the extra ``durable``. Importing this imports no database and no engine; its functions do.
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from glm_agent.durable.address import Address, is_address
@@ -30,10 +32,11 @@ from glm_agent.errors import ConfigurationError
 if TYPE_CHECKING:
     from glm_agent.durable.gate import GateServer
     from glm_agent.durable.queue import TurnQueue
+    from glm_agent.durable.schedule import Schedules
     from glm_agent.durable.sessions import DatabaseSessions
     from glm_agent.durable.worker import Do, Worker
 
-__all__ = ["Address", "gate_in", "is_address", "queue_in", "sessions_in", "worker_on"]
+__all__ = ["Address", "gate_in", "is_address", "queue_in", "schedules_in", "sessions_in", "worker_on"]
 
 
 def sessions_in(url: str) -> DatabaseSessions:
@@ -64,11 +67,21 @@ def gate_in(url: str, *, bound: int | None = None) -> GateServer | None:
     return GateServer(url, bound=bound)
 
 
+def schedules_in(url: str) -> Schedules:
+    """What is put into the queues of a database by the clock. Raises as ``sessions_in``."""
+    Address.parse(url)
+    with _explained():
+        from glm_agent.durable.schedule import Schedules
+    return Schedules(url)
+
+
 def worker_on(url: str, do: Do, **settings: Any) -> Worker:
     """A worker on a database, see ``durable.worker.Worker`` for the settings. Raises as ``sessions_in``."""
     Address.parse(url)
     with _explained():
         from glm_agent.durable.worker import Worker
+
+        import_module("glm_agent.durable.schedule")  # so that the engine knows how to run what is scheduled
     return Worker(url, do, **settings)
 
 

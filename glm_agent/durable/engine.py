@@ -187,6 +187,11 @@ _lock = threading.RLock()
 _current: Engine | None = None
 
 
+def current() -> Engine | None:
+    """The engine of this process, where one runs."""
+    return _current
+
+
 def running_on(address: Address) -> Engine | None:
     """The engine of this process, where it runs on that database."""
     return _current if _current is not None and _current.address == address else None
