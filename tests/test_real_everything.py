@@ -39,6 +39,10 @@ TOUR: dict[str, tuple[Call, str]] = {
         ("gzip-file-as-resource", {"name": "a.gz", "data": "data:text/plain,hello", "outputType": "resource"}),
         r"\[resource demo://resource/session/a.gz of type application/gzip, \d+ bytes: cannot be shown\]",
     ),
+    "a resource of bytes that are text": (
+        ("get-resource-reference", {"resourceType": "Blob", "resourceId": 2}),
+        r"(?s)\[resource demo://resource/dynamic/blob/2\]\nResource 2",
+    ),
     "a link to what was just made": (
         ("gzip-file-as-resource", {"name": "b.gz", "data": "data:text/plain,hello"}),
         r"\[link demo://resource/session/b.gz \(application/gzip\)\]",
@@ -194,3 +198,14 @@ async def test_a_server_is_told_the_folders_that_it_may_work_in(tmp_path: Path) 
             call = ToolCall(id="c", name=tool.spec.name, arguments="{}")
             result = await tool.run(call, ToolContext(call=call))
     assert tmp_path.as_uri() in result.content
+
+
+@pytest.mark.parametrize("transport", ["stdio", "http"])
+async def test_a_call_that_runs_as_a_task_is_polled_and_its_question_answered(transport: str) -> None:
+    ask = Person({"interpretation": "historical"})
+    async with agent(everything(transport), ask=ask) as client:
+        with anyio.fail_after(SECONDS):
+            (report,) = await answers(client, ("simulate-research-query", {"topic": "glass", "ambiguous": True}))
+    assert not report.is_error
+    assert "glass (historical)" in report.content
+    assert "multiple interpretations" in ask.asked[0].text

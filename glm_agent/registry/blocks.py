@@ -98,7 +98,17 @@ def _read_result(result: Any) -> Block:
 def _read_resource(resource: Any) -> Block:
     if (text := getattr(resource, "text", None)) is not None:
         return Block(f"[resource {resource.uri}]\n{text}")
-    return encoded(resource.blob, resource.mime_type or "application/octet-stream", f"resource {resource.uri}")
+    named, mime = f"resource {resource.uri}", resource.mime_type or "application/octet-stream"
+    text = _blob_text(resource.blob) if mime.startswith("text/") else None
+    return encoded(resource.blob, mime, named) if text is None else Block(f"[{named}]\n{text}")
+
+
+def _blob_text(blob: str) -> str | None:
+    """The text that a blob says to hold; None where it holds something else."""
+    try:
+        return base64.b64decode("".join(blob.split()), validate=True).decode() or None
+    except (binascii.Error, ValueError):
+        return None
 
 
 def _link(block: Any) -> str:
