@@ -61,7 +61,7 @@ _ADVICE = tuple(
             "It needs another version of Node.js: install that one, or pin an older version of the server.",
         ),
         (
-            r"(?m)^(?=.*(?i:missing|required|not set|must (?:be )?set|please set|not (?:defined|provided|found)|undefined))"
+            r"(?m)^(?=.*(?i:missing|required|undefined|must (?:be )?set|please set|not (?:set|defined|provided|found)))"
             r".*?\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b",
             "It sees only those variables that its entry gives it: add {0!r} to 'env'.",
         ),
