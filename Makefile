@@ -45,7 +45,8 @@ $(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.conformance $(VENV)/.bench: $(
 # make bench-check   fails where a ratio got over 20 % worse than benchmarks/history/reference.json
 # make bench-report  tables and plot of docs/performance.md
 # make bench-profile where the time of each workload goes, by py-spy (BENCH="loop": of some)
-.PHONY: bench bench-check bench-report bench-profile
+# make bench-peers   other frameworks on the same turns, in an environment of their own
+.PHONY: bench bench-check bench-report bench-profile bench-peers
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks $(BENCH)
@@ -58,6 +59,14 @@ bench-report: $(VENV)/.test
 
 bench-profile: $(VENV)/.bench
 	$(BIN)/python -m benchmarks --profiles $(BENCH)
+
+bench-peers: $(VENV)-peers/.peers
+	$(VENV)-peers/bin/python -m benchmarks --peers $(BENCH)
+
+$(VENV)-peers/.peers: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-peers
+	$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]'
+	@touch $@
 
 # make mutants       change one thing at a time in the core; fails where no test notices (see docs/mutants.md)
 .PHONY: mutants

@@ -6,6 +6,7 @@ python -m benchmarks --check              fails where a ratio is over 20 % worse
 python -m benchmarks --keep               stores the ratios as the new reference
 python -m benchmarks --report             writes table and plot of docs/performance.md from the history
 python -m benchmarks loop --profile FILE  one profiled measurement of ours, for pstats or snakeviz
+python -m benchmarks --peers              other frameworks on the same turns; stored for the page
 python -m benchmarks --profiles           where the time of each workload goes, by py-spy; stored for the page
 """
 
@@ -20,7 +21,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks import history, profiles, report
+from benchmarks import history, peers, profiles, report
 from benchmarks.rounds import Failed, Measured, measure, measured, server, systems_of
 from benchmarks.table import table
 from benchmarks.workloads import WORKLOADS, Workload
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.profiles:
             return profiled(workloads)
+        if options.peers:
+            return compared(options.workloads, rounds=options.rounds)
         if options.profile:
             with server() as base_url:
                 print(measure(workloads[0], "ours", base_url, profile=options.profile))
@@ -68,6 +71,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--dry", action="store_true", help="add nothing to the history")
     parser.add_argument("--report", action="store_true", help="write table and plot of docs/performance.md")
     parser.add_argument("--profiles", action="store_true", help="where the time of ours goes, by py-spy; stored")
+    parser.add_argument("--peers", action="store_true", help="other frameworks on the same turns, where installed")
     parser.add_argument("--profile", metavar="FILE", help="profile ours in the first workload")
     return parser.parse_args(arguments)
 
@@ -91,6 +95,20 @@ def profiled(workloads: list[Workload]) -> int:
         for workload in track(workloads, console=Console(stderr=True)):
             profiles.keep({workload.name: profiles.profile(workload, base_url)})
     print(profiles.table(workloads))
+    return 0
+
+
+def compared(names: list[str], *, rounds: int) -> int:
+    if missing := peers.missing():
+        print(f"benchmarks: not installed here: {', '.join(missing)}; make bench-peers brings them", file=sys.stderr)
+        return 2
+    workloads = peers.compared(names)
+    rows = run(workloads, rounds=rounds)
+    for row in rows:
+        if row.error:
+            print(f"benchmarks: {row.workload}, {row.system}: {row.error}", file=sys.stderr)
+    peers.keep(workloads, rows)
+    print(peers.table())
     return 0
 
 

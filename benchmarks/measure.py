@@ -14,11 +14,14 @@ import os
 import sys
 from typing import Any
 
+from benchmarks.workloads import PEERS
+
 # name -> (module, class); imported only in the process that measures it
 SYSTEMS = {
     "handwritten": ("benchmarks.handwritten", "Handwritten"),
     "ours": ("benchmarks.framework", "Framework"),
     "fast": ("benchmarks.framework", "Framework"),  # on uvloop
+    **{name: ("benchmarks.adapters", peer.adapter) for name, peer in PEERS.items()},
 }
 
 

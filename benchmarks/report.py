@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from benchmarks import profiles
+from benchmarks import peers, profiles
 from benchmarks.plot import Bar, plot
 from benchmarks.rounds import ROOT
 from benchmarks.table import figure, target
@@ -15,6 +15,7 @@ PAGE = ROOT / "docs" / "performance.md"
 PLOT = ROOT / "docs" / "performance.svg"
 
 _TABLE = re.compile(r"(<!-- table: make bench-report -->\n).*?(<!-- end of table -->)", re.DOTALL)
+_PEERS = re.compile(r"(<!-- peers: make bench-peers -->\n).*?(<!-- end of peers -->)", re.DOTALL)
 _PROFILES = re.compile(r"(<!-- profiles: make bench-profile -->\n).*?(<!-- end of profiles -->)", re.DOTALL)
 
 
@@ -26,6 +27,7 @@ def write(runs: list[dict[str, Any]]) -> None:
         newest["values"] |= run["values"]
     page = PAGE.read_text()
     page = _TABLE.sub(lambda found: found[1] + table(newest) + found[2], page)
+    page = _PEERS.sub(lambda found: found[1] + peers.table() + found[2], page)
     PAGE.write_text(_PROFILES.sub(lambda found: found[1] + profiles.table(WORKLOADS) + found[2], page))
     PLOT.write_text(plot(bars(newest)))
 

@@ -41,8 +41,46 @@ class Workload:
     """For a process of its own: the code of each system."""
     seconds: float = 120
     """Bound of one measurement."""
+    has_peers: bool = False
+    """Whether other frameworks are measured too, where they are installed."""
     is_long: bool = False
     """Whether it runs only when asked for by name or with ``--all``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """Another framework."""
+
+    package: str
+    """As it is called where packages are kept."""
+    adapter: str
+    """Its class in ``benchmarks.adapters``."""
+    statement: str
+    """The import of what a user of it needs."""
+
+
+PEERS = {
+    "pydantic-ai": Peer(
+        package="pydantic-ai-slim",
+        adapter="PydanticAI",
+        statement="from pydantic_ai import Agent; from pydantic_ai.models.openai import OpenAIChatModel",
+    ),
+    "openai-agents": Peer(
+        package="openai-agents",
+        adapter="OpenAIAgents",
+        statement="from agents import Agent, Runner, function_tool, OpenAIChatCompletionsModel",
+    ),
+    "langchain": Peer(
+        package="langchain",
+        adapter="LangChain",
+        statement="from langchain.agents import create_agent; from langchain_openai import ChatOpenAI",
+    ),
+    "agno": Peer(
+        package="agno",
+        adapter="Agno",
+        statement="from agno.agent import Agent; from agno.models.openai.like import OpenAILike",
+    ),
+}
 
 
 CPU = Metric(key="cpu_ms", unit="ms CPU")
@@ -51,6 +89,7 @@ CLI = "import sys; sys.argv = ['glm-agent', '{}']\nfrom glm_agent.cli import mai
 WORKLOADS = (
     Workload(
         name="import",
+        has_peers=True,
         title="`from glm_agent import Agent, tool`",
         function="process",
         statements={"handwritten": "import httpx2, json, asyncio", "ours": "from glm_agent import Agent, tool"},
@@ -58,6 +97,7 @@ WORKLOADS = (
     ),
     Workload(
         name="one-call",
+        has_peers=True,
         title="a process of one tool call",
         function="loops.one_call",
         metrics=(Metric(key="process_cpu_ms", unit="ms CPU", target=1.53),),
@@ -78,6 +118,7 @@ WORKLOADS = (
     ),
     Workload(
         name="loop",
+        has_peers=True,
         title="a turn of 50 steps",
         function="loops.loop",
         parameters={"steps": 50},
@@ -86,6 +127,7 @@ WORKLOADS = (
     ),
     Workload(
         name="growth",
+        has_peers=True,
         title="growth of a step with the steps before it (2 kB each)",
         function="loops.growth",
         parameters={"steps": 200},
@@ -94,6 +136,7 @@ WORKLOADS = (
     ),
     Workload(
         name="at-once",
+        has_peers=True,
         title="200 runs at once, 5 steps each",
         function="loops.at_once",
         parameters={"runs": 200, "steps": 5},
