@@ -302,10 +302,13 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert exchanges[0].question == b'{"model":"glm-5.3","messages":[]}'
 
 
-def test_a_cassette_is_written_anew_and_no_other_file_is(tmp_path: Path) -> None:
+def test_a_cassette_is_written_anew_by_its_first_exchange_and_no_other_file_is(tmp_path: Path) -> None:
+    for _ in range(2):
+        writer = CassetteWriter(tmp_path / "c")
+        writer.add(some_exchange())
+        writer.close()
     CassetteWriter(tmp_path / "c").close()
-    CassetteWriter(tmp_path / "c").close()
-    assert len((tmp_path / "c").read_text().splitlines()) == 1
+    assert len((tmp_path / "c").read_text().splitlines()) == 2
     (tmp_path / "notes.txt").write_text("dear diary")
     with pytest.raises(ConfigurationError, match=r"'.*notes\.txt' is no cassette"):
         CassetteWriter(tmp_path / "notes.txt")
@@ -334,9 +337,9 @@ async def test_a_file_that_cannot_be_played_is_named(tmp_path: Path, text: str, 
 
 
 async def test_a_run_goes_on_where_its_cassette_cannot(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    writer = CassetteWriter(tmp_path / "c")
-    client = RecordingClient(writer)
-    writer.close()
+    (tmp_path / "folder").mkdir()
+    client = RecordingClient(CassetteWriter(tmp_path / "folder" / "c"))
+    (tmp_path / "folder").rmdir()
     assert (await Agent("simulate:directive", client=client).run("say hi")).output == "hi"
     await client.aclose()
     assert "is not complete" in caplog.text

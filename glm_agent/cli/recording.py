@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from glm_agent.models.glm.recorder import RecordingClient
+
+_CLOSE_SECONDS: Final = 2.0
 
 
 def recorder(path: str | None) -> RecordingClient | None:
@@ -31,4 +33,7 @@ async def closing(client: RecordingClient | None) -> AsyncGenerator[None]:
         yield
     finally:
         if client is not None:
-            await client.aclose()
+            import anyio
+
+            with anyio.move_on_after(_CLOSE_SECONDS, shield=True):  # also of a run that was interrupted
+                await client.aclose()

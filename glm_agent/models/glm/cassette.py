@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TextIO
 
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import JsonObject
@@ -103,34 +103,44 @@ class Cassette:
 
 
 class CassetteWriter:
-    """Writes exchanges to a file as they end; the file is for its owner's eyes alone.
+    """Writes exchanges to a file as they end; the file is for its owner's eyes alone, and begins with the first one.
 
     Raises ``ConfigurationError`` where it cannot be written, or is there and no cassette.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).expanduser()
+        self._file: TextIO | None = None
         try:
             if self.path.exists() and self.path.stat().st_size:
                 with self.path.open(encoding="utf-8", errors="replace") as file:
                     _check_header(file.readline(), self.path)
-            self.path.unlink(missing_ok=True)  # not written into: somebody may be reading it
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
             raise ConfigurationError(f"'{self.path}' cannot be written: {error.strerror or error}") from error
-        self._file = os.fdopen(descriptor, "w", encoding="utf-8")
-        self._write({"format": FORMAT, "version": VERSION, **_origin()})
+        if not os.access(self.path.parent, os.W_OK):
+            raise ConfigurationError(f"'{self.path}' cannot be written: there is no such folder, or none to write to")
 
     def add(self, exchange: Exchange) -> None:
         """One more line, on disk when this returns. Raises ``OSError``."""
-        self._write(_line(exchange))
+        if self._file is None:
+            self._file = self._begun()
+        _write(self._file, _line(exchange))
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
-    def _write(self, values: JsonObject) -> None:
-        self._file.write(json.dumps(values, ensure_ascii=False) + "\n")
-        self._file.flush()
+    def _begun(self) -> TextIO:
+        self.path.unlink(missing_ok=True)  # not written into: somebody may be reading it
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        file = os.fdopen(descriptor, "w", encoding="utf-8")
+        _write(file, {"format": FORMAT, "version": VERSION, **_origin()})
+        return file
+
+
+def _write(file: TextIO, values: JsonObject) -> None:
+    file.write(json.dumps(values, ensure_ascii=False) + "\n")
+    file.flush()
 
 
 def _origin() -> JsonObject:

@@ -64,9 +64,9 @@ class RecordingClient:
     async def aclose(self) -> None:
         """Close the cassette and what was made here; a client that was given stays open."""
         self.is_closed = True
+        self._cassette.close()
         for client in self._made.values():
             await client.aclose()
-        self._cassette.close()
 
     def _client(self, host: str) -> Client:
         if self._given is not None:
