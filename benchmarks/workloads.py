@@ -211,7 +211,7 @@ WORKLOADS = (
     ),
     Workload(
         name="mcp-call",
-        title="one MCP call over stdio, against the bare session",
+        title="one MCP call over stdio, against the bare session in the same protocol",
         function="sessions.calls",
         metrics=(Metric(key="p50_us", unit="µs", target=1.05, is_stable=False), Metric(key="cpu_us", unit="µs CPU")),
     ),

@@ -342,6 +342,28 @@ async def test_a_call_that_hangs_is_given_up_and_the_server_lives(starts: Path) 
 
 
 @pytest.mark.anyio
+async def test_a_server_that_no_longer_listens_is_noticed_at_once_and_started_again(starts: Path) -> None:
+    async with running(nasty("deaf", starts, timeout_seconds=600.0)) as tools:
+        assert not (await run(tools["good"])).is_error
+        lost = await run(tools["good"], json.dumps({"n": "x" * (1 << 20)}))
+        assert lost.is_error
+        assert "unknown" in lost.content
+        assert json.loads((await run(tools["good"])).content) == {"n": 1}
+    assert len(pids(starts)) == 2
+
+
+@pytest.mark.anyio
+async def test_a_call_that_is_given_up_while_it_is_written_leaves_no_half_message(starts: Path) -> None:
+    connection = ServerConnection(nasty("slow_reader", starts))
+    await connection.start()
+    with anyio.move_on_after(0.2):
+        await connection.call("good", {"n": "x" * (8 << 20)})
+    with anyio.fail_after(30):
+        assert (await connection.call("good", {"n": 2})).content
+    await connection.aclose()
+
+
+@pytest.mark.anyio
 async def test_a_server_that_never_answers_is_given_up(starts: Path) -> None:
     connection = ServerConnection(nasty("hang_start", starts, startup_timeout_seconds=1.0))
     with pytest.raises(MCPServerError, match="did not answer within 1 s"):

@@ -121,6 +121,10 @@ def call_tool(request: dict[str, Any]) -> None:
     elif FAULT == "die_in_call" or (FAULT.startswith("die_once") and starts() == 1):
         print("out of memory", file=sys.stderr, flush=True)
         os._exit(9)
+    elif FAULT == "deaf" and starts() == 1:
+        answer(request, text)
+        os.close(0)
+        time.sleep(600)
     elif FAULT == "hang_call" and arguments.get("n") == 1:
         return
     elif FAULT == "big":
@@ -186,6 +190,10 @@ def main() -> None:
             print(child.pid, file=file)
     for line in sys.stdin:
         request = json.loads(line)
+        if FAULT == "slow_reader" and request.get("method") == "tools/list":
+            answer(request, {"tools": [GOOD]})
+            time.sleep(1)
+            continue
         match request.get("method"):
             case "initialize" if FAULT != "modern_only":
                 initialize(request)
