@@ -31,8 +31,9 @@ def fork(
 ) -> None:
     """Copy a session up to a step into a new one, which goes on in another way. The first one stays as it is.
 
-    The step's request is asked anew. --edit replaces the user's message that it ends in; within a turn, where a
-    tool's result stands at the end, TEXT is said after it. Without a step, the whole session is copied.
+    The step's request is asked anew; without a step, the whole session is copied.
+
+    --edit replaces the message that began the turn; at a later step of it, TEXT is said after the tools' results.
 
     The new id goes to stdout; with --run, the answer does.
 

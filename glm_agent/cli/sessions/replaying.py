@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -36,8 +37,9 @@ def replay(
 ) -> None:
     """Run a session once more, offline: the model's answers as recorded, every request made anew and compared.
 
-    The same request, byte for byte (but for its `request_id`), is what was hashed when it was sent. The first one
-    that differs is shown and ends the replay.
+    Every request must be the one whose hash was kept when it was sent, but for its `request_id`.
+
+    The first one that differs is shown and ends the replay.
 
     [bold]Exit codes[/bold]  0 identical · 1 the requests differ · 2 usage
 
@@ -135,4 +137,5 @@ def _text(value: str | None) -> str:
 
 
 def _coloured(text: str, colour: int) -> str:
-    return f"\033[{colour}m{text}\033[0m" if sys.stdout.isatty() else text
+    is_wanted = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return f"\033[{colour}m{text}\033[0m" if is_wanted else text
