@@ -349,6 +349,14 @@ def test_what_cannot_be_meant_is_said_with_its_place(tmp_path: Path, path: str, 
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(("version", "is_legacy"), [("2025-11-25", True), ("2024-11-05", True), ("2026-07-28", False)])
+def test_a_protocol_before_the_newest_is_spoken_where_an_entry_says_so(version: str, is_legacy: bool) -> None:
+    ((config,), _) = read_servers([{"s": {"command": "x", "protocol": version}}], environ={})
+    assert config.is_legacy is is_legacy
+    with pytest.raises(ConfigurationError, match=r"'protocol' is 'old'\. Write a version, which is a date"):
+        read_servers([{"s": {"command": "x", "protocol": "old"}}], environ={})
+
+
 def test_a_secret_from_a_file_is_in_no_message(tmp_path: Path) -> None:
     text = '{"mcpServers": {"s": {"url": "https://x.example/mcp", "headers": {"K": "${file:secret.txt}"}}}}'
     (config,), _ = read_servers([written(tmp_path, "a.json", text)], environ=ENV)

@@ -10,10 +10,16 @@ from typing import Any
 import anyio
 import pytest
 from mcp import types
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+from pydantic import BaseModel
 
 from glm_agent import Agent, ToolCall, ToolResult
 from glm_agent.mcp import patience, tools, visits
+from glm_agent.mcp.callbacks import Callbacks
+from glm_agent.mcp.config import ServerConfig
 from glm_agent.mcp.patience import Patience
+from glm_agent.mcp.peer import Peer
 from glm_agent.mcp.visits import Visits
 from glm_agent.messages import Notice, ToolProgress
 from glm_agent.registry.asking import DISMISSED, Question
@@ -124,6 +130,30 @@ async def test_a_call_says_how_far_it_is_a_few_times_and_at_its_end(monkeypatch:
     assert shown == [(1, 200, "1"), (200, 200, "200")]
 
 
+class Order(BaseModel):
+    name: str
+
+
+@pytest.mark.parametrize(("is_legacy", "said"), [(True, "accept Ada"), (False, '"protocol": "2025-11-25"')])
+@pytest.mark.anyio
+async def test_a_server_that_asks_as_older_protocols_do_is_spoken_to_in_one_of_them_where_its_entry_says_so(
+    is_legacy: bool, said: str
+):
+    server = MCPServer("shop")
+
+    @server.tool()
+    async def order(context: Context) -> str:
+        answer = await context.elicit("What may it be?", Order)
+        return f"{answer.action} {answer.data.name if answer.action == 'accept' else ''}"
+
+    async def ask(question: Question) -> Any:
+        return {"name": "Ada"}
+
+    config = ServerConfig(name="asking", transport="memory", instance=server, is_legacy=is_legacy)
+    call = ToolCall(id="1", name="asking__order", arguments="{}")
+    assert said in await outcome(Agent(ScriptedModel([call, "done"]), mcp_servers=[config], ask=ask))
+
+
 @pytest.mark.anyio
 async def test_an_address_is_agreed_to_with_true():
     async def ask(question: Question) -> Any:
@@ -192,10 +222,6 @@ async def test_calls_stand_still_while_a_person_is_asked(monkeypatch: pytest.Mon
 )
 @pytest.mark.anyio
 async def test_an_error_that_names_no_address_is_no_invitation(data: Any):
-    from glm_agent.mcp.callbacks import Callbacks
-    from glm_agent.mcp.config import ServerConfig
-    from glm_agent.mcp.peer import Peer
-
     async def ask(question: Question) -> Any:
         raise AssertionError(question)
 

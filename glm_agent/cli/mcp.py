@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,12 +13,14 @@ from glm_agent.cli.exits import leave, reporting, say
 from glm_agent.cli.mcp_files import add, lock
 from glm_agent.cli.mcp_login import login
 from glm_agent.cli.mcp_serve import serve
-from glm_agent.cli.mcp_servers import Sources, play, read, show
+from glm_agent.cli.mcp_servers import Sources, play, play_beside, read, show
 from glm_agent.cli.mcp_survey import Row, locked_rows, survey
 
 if TYPE_CHECKING:
+    from glm_agent.cli.foreground import Foreground
     from glm_agent.mcp.config import ServerConfig
     from glm_agent.messages import ToolResult
+    from glm_agent.registry.asking import Asker
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
@@ -116,18 +119,33 @@ def call(
     """
     with reporting():
         configs = read(mcp_config)
-        result = play(lambda: _call(configs, tool, arguments), configs)
+        result = play_beside(lambda foreground: _call(configs, tool, arguments, foreground), configs)
     formats.write(result.content if result.content.endswith("\n") else f"{result.content}\n")
     leave(int(result.is_error))
 
 
-async def _call(configs: Sequence[ServerConfig], tool: str, arguments: str) -> ToolResult:
+async def _call(configs: Sequence[ServerConfig], tool: str, arguments: str, foreground: Foreground) -> ToolResult:
+    from glm_agent.mcp.callbacks import Callbacks
     from glm_agent.mcp.servers import MCPServers
     from glm_agent.messages import ToolCall
     from glm_agent.registry import ToolContext, ToolRegistry
 
     # Only the server whose tool it is has to start, where the name says which.
     named = [config for config in configs if tool.startswith(f"{config.tool_prefix}__")]
-    async with MCPServers(named or configs, on_event=show) as servers:
+    callbacks = Callbacks(elicit=_person(foreground))
+    async with MCPServers(named or configs, on_event=show, callbacks=callbacks) as servers:
         call = ToolCall(id="call_0", name=tool, arguments=arguments)
         return await ToolRegistry(await servers.tools()).call(call, ToolContext(call=call, emit=show))
+
+
+def _person(foreground: Foreground) -> Asker:
+    """Whoever sits at the terminal; else nobody."""
+    from glm_agent.cli.approvals import is_interactive
+    from glm_agent.cli.questions import asker
+    from glm_agent.mcp.elicitation import decline
+
+    if not is_interactive():
+        return decline
+    from rich.console import Console
+
+    return asker(foreground, lambda: nullcontext(Console(stderr=True, highlight=False, soft_wrap=True)))

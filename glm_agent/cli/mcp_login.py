@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from glm_agent.cli import phrases
 from glm_agent.cli.exits import fail, reporting, say
 from glm_agent.cli.mcp_servers import play_beside, read, show
 
@@ -38,7 +39,7 @@ def login(
         if config.transport == "stdio":
             fail(f"{server!r} is a program: it is given its keys in 'env'")
         number = play_beside(lambda foreground: _login(config, foreground, opens_browser=browser), [config])
-    say(f"logged in to {config.name}, which offers {number} tools")
+    say(f"logged in to {config.name}, which offers {phrases.count(number, 'tool')}")
 
 
 async def _login(config: ServerConfig, foreground: Foreground, *, opens_browser: bool) -> int:

@@ -52,6 +52,8 @@ class ServerConfig:
     """How long a call may take that the server goes on with as a task, and is asked after."""
     startup_timeout_seconds: float = 60.0
     """How long the server may take to answer at all; ``npx`` and ``uvx`` may download first."""
+    is_legacy: bool = False
+    """Whether only a protocol before 2026-07-28 is spoken with it, whatever it knows."""
     is_disabled: bool = False
     is_trusted: bool = False
     """Whether the server's hints about its tools are believed and its results count as our own."""

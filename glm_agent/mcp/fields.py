@@ -7,6 +7,7 @@ Source: Claude Code ``.mcp.json``, VS Code ``mcp.json``, Cursor ``mcp.json``, Wi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,9 @@ _KINDS: Mapping[str, Transport] = {
 
 _SAMPLING_TOKENS = 20_000
 """What ``"sampling": true`` allows a server in all."""
+
+_MODERN = "2026-07-28"
+"""From here on a server cannot ask during a call by itself; some that can say they speak this."""
 
 Field = Callable[[ServerConfig, str, Any, values.Context], ServerConfig]
 
@@ -172,6 +176,13 @@ def _seconds(number: float, key: str, context: values.Context) -> float:
     return number if number < 1000 else number * context.seconds_per_unit
 
 
+def _protocol(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
+    version = values.text(value, context, key)
+    if not re.fullmatch(r"20\d\d-\d\d-\d\d", version):
+        context.fail(key, says=f"is {version!r}. Write a version, which is a date: 2025-11-25")
+    return replace(config, is_legacy=version < _MODERN)
+
+
 def _trust(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
     return replace(config, is_trusted=values.flag(value, context, key))
 
@@ -235,6 +246,7 @@ FIELDS: Mapping[str, Field] = {
     **dict.fromkeys(("task_timeout", "taskTimeout", "task_timeout_seconds"), _task_timeout),
     **dict.fromkeys(("trust", "trusted"), _trust),
     **dict.fromkeys(("optional", "required"), _optional),
+    "protocol": _protocol,
     "sampling": _sampling,
     "resources": _resources,
     "skills": _skills,

@@ -77,7 +77,7 @@ class Link:
             server,
             **peer.options(),
             extensions=[advertise(SKILLS), Tasks()],
-            mode="legacy" if is_legacy else "auto",
+            mode="legacy" if is_legacy or peer.config.is_legacy else "auto",
             client_info=_ourselves(),
             message_handler=self._heard,
         )

@@ -33,6 +33,10 @@ IDEMPOTENCY_KEY = "glm-agent/idempotencyKey"
 """Where in a call's ``_meta`` the key stands that is the same for every attempt of the call."""
 
 
+_NO_CHANNEL = "no back-channel"
+_ASKS_AS_BEFORE = ' (It asks as the older protocols do: put "protocol": "2025-11-25" into its entry.)'
+"""What the SDK's servers say that ask during a call in a protocol where they cannot, and what helps."""
+
 PROGRESS_SECONDS = 0.1
 """Between two events of a call's progress."""
 
@@ -79,7 +83,8 @@ class MCPTool(Tool):
         except ToolTimeout as error:
             return self._failed(call, f"{error}; the call was cancelled. {self._outcome(True)}")
         except Refused as error:
-            return self._failed(call, f"the server refused the call: {shown(self.server.config, str(error))}")
+            said = f"the server refused the call: {shown(self.server.config, str(error))}"
+            return self._failed(call, f"{said}{_ASKS_AS_BEFORE}" if _NO_CHANNEL in str(error) else said)
         except ServerDied as error:
             return self._failed(call, f"{error}\n{self._outcome(error.may_have_run)}")
         except MCPServerError as error:

@@ -39,3 +39,14 @@ def test_without_a_terminal_a_form_is_declined_and_standard_error_says_so(cli: A
     done = cli("run", "call asking__order {}", "--model", "simulate:directive", "--mcp-config", servers)
     assert '"action": "decline"' in done.stdout
     assert "Nobody is here to answer: declined" in done.stderr
+
+
+def test_a_tool_that_is_called_by_hand_asks_too(cli: Any, terminals: list[Any], servers: str):
+    terminal = cli.on_terminal("mcp", "call", "asking__enter", "{}", "--mcp-config", servers)
+    terminals.append(terminal)
+    terminal.wait_for("https://login.example/x")
+    terminal.type("y\n")
+    assert terminal.end() == 0
+    assert '{"action": "accept"}' in terminal.shown
+    unattended = cli("mcp", "call", "asking__enter", "{}", "--mcp-config", servers)
+    assert '{"action": "decline"}' in unattended.stdout
