@@ -90,8 +90,8 @@ async def _opened(store: Sessions, session: str) -> AsyncGenerator[OpenSession]:
     from glm_agent.journal import Journal
 
     if isinstance(store, Journal):
-        with store.open(session) as opened:
-            yield opened
+        with store.open(session) as at_once:
+            yield at_once
         return
     opened = await _in_thread(lambda: store.open(session))
     error: BaseException | None = None
@@ -108,5 +108,5 @@ async def _opened(store: Sessions, session: str) -> AsyncGenerator[OpenSession]:
 async def _in_thread(function: Callable[[], _T]) -> _T:
     """Not to be cancelled: what is opened meanwhile would be lost, and stay open."""
     with anyio.CancelScope(shield=True):
-        value = await anyio.to_thread.run_sync(function)
-    return value  # noqa: RET504 (for type checkers, a cancel scope may swallow what its block raises)
+        return await anyio.to_thread.run_sync(function)
+    raise AssertionError  # for type checkers, a cancel scope may swallow what its block raises

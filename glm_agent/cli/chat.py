@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from glm_agent.cli import formats
+from glm_agent.cli.database import Database, sessions_at
 from glm_agent.cli.exits import fail, leave, say
 from glm_agent.cli.foreground import Foreground, Interrupted
 from glm_agent.cli.options import DEFAULT_MODEL, RunOptions, absolute, override, recall, remember
@@ -18,6 +19,7 @@ from glm_agent.errors import AgentError, ConfigurationError
 if TYPE_CHECKING:
     from glm_agent.agent import Agent
     from glm_agent.cli.view import View
+    from glm_agent.journal.store import Sessions
     from glm_agent.messages import ApprovalDecision, ApprovalRequested
 
 
@@ -32,12 +34,13 @@ def chat(
     deny: Annotated[list[str] | None, typer.Option(help="Tools like this never run; repeatable.")] = None,
     session: Annotated[str | None, typer.Option(help="Go on with this session; made if new.")] = None,
     record: Annotated[str | None, typer.Option(metavar="FILE", help="Keep the raw wire, without secrets.")] = None,
+    database: Database = None,
 ) -> None:
     """Talk to the model; the session is kept. Ctrl-C stops a turn, /exit or Ctrl-D the chat.
 
     Example: glm-agent chat --tools files --ask 'write_*'
     """
-    from glm_agent.journal import Journal, new_session_id
+    from glm_agent.journal import new_session_id
 
     given = RunOptions(
         model=model,
@@ -46,12 +49,12 @@ def chat(
         ask=tuple(ask or ()),
         deny=tuple(deny or ()),
     )
-    journal = Journal()
     try:
+        journal = sessions_at(database)
         session_id = session or new_session_id()
         options = override(recall(journal, session_id), given) if session else given
         remember(journal, session_id, options)
-        conversation = Chat(options, session_id, record=record)
+        conversation = Chat(options, session_id, journal, record=record)
     except AgentError as error:
         fail(error)
     conversation.execute()
@@ -60,10 +63,10 @@ def chat(
 class Chat:
     """One conversation; the person types in the main thread, turns run on the foreground's loop."""
 
-    def __init__(self, options: RunOptions, session: str, *, record: str | None = None) -> None:
+    def __init__(self, options: RunOptions, session: str, journal: Sessions, *, record: str | None = None) -> None:
         from glm_agent.plugins.reload import ToolFiles
 
-        self._arguments, self._session = options.agent_arguments(None), session
+        self._arguments, self._session, self._journal = options.agent_arguments(None), session, journal
         self._files = ToolFiles(self._arguments["tools"])
         self._recorder = recorder(record)
 
@@ -90,7 +93,6 @@ class Chat:
     def _agent(self, foreground: Foreground, view: View) -> Agent:
         from glm_agent.agent import Agent
         from glm_agent.cli import approvals, questions
-        from glm_agent.journal import Journal
 
         async def approve(request: ApprovalRequested) -> ApprovalDecision | None:
             with view.paused() as console:
@@ -100,7 +102,7 @@ class Chat:
             **self._arguments,
             client=self._recorder,
             observers=[view],
-            journal=Journal(),
+            journal=self._journal,
             session=self._session,
             approve=approve if approvals.is_interactive() else None,
             ask=questions.asker(foreground, view.paused) if approvals.is_interactive() else None,

@@ -30,7 +30,7 @@ from glm_agent.messages import (
 
 if TYPE_CHECKING:
     from glm_agent.agent import Agent
-    from glm_agent.journal import Journal
+    from glm_agent.journal.store import Sessions
 
 
 @dataclass(kw_only=True)
@@ -38,7 +38,7 @@ class Job:
     """What is to be done, and how it is shown."""
 
     options: RunOptions
-    journal: Journal | None
+    journal: Sessions | None
     """Where the session is kept; None keeps nothing."""
     session: str = ""
     prompt: str | None = None

@@ -17,6 +17,7 @@ from glm_agent.errors import ConfigurationError, JournalError
 if TYPE_CHECKING:
     from glm_agent.agent.task import Task
     from glm_agent.journal import Journal
+    from glm_agent.journal.store import Sessions
 
 DEFAULT_MODEL: Final = "glm-5.3-flash"
 _VERSION: Final = 1
@@ -94,7 +95,7 @@ class RunOptions:
         return replace(rules, allow=allow, ask=(*rules.ask, *self.ask), deny=(*rules.deny, *self.deny))
 
 
-def remember(journal: Journal, session: str, options: RunOptions) -> None:
+def remember(journal: Sessions, session: str, options: RunOptions) -> None:
     """Have the options kept with the session, once there is something of it to keep: ``--resume`` takes them."""
     journal.describe(session, task=options.task, options=stored(options))
 
@@ -105,9 +106,9 @@ def stored(options: RunOptions) -> dict[str, Any]:
     return {name: value for name, value in kept.items() if value or value == 0}
 
 
-def recall(journal: Journal, session: str) -> RunOptions:
+def recall(journal: Sessions, session: str) -> RunOptions:
     """The options a session was run with; empty ones where it was not begun by this command line."""
-    kept = dict(journal.setup(session).options) or _from_file(_path(journal, session))
+    kept = dict(journal.setup(session).options) or _before_schema_2(journal, session)
     if not kept:
         return RunOptions()
     from pydantic import TypeAdapter
@@ -125,8 +126,13 @@ def recall(journal: Journal, session: str) -> RunOptions:
         ) from error
 
 
-def _from_file(path: Path) -> dict[str, Any]:
-    """Options where versions before the journal's schema 2 kept them."""
+def _before_schema_2(journal: Sessions, session: str) -> dict[str, Any]:
+    """Options where versions before the journal's schema 2 kept them: in a file beside it."""
+    from glm_agent.journal import Journal
+
+    if not isinstance(journal, Journal):
+        return {}
+    path = _path(journal, session)
     try:
         kept: Any = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         return dict(kept)

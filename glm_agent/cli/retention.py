@@ -11,7 +11,7 @@ from glm_agent.cli.exits import say
 from glm_agent.errors import AgentError, ConfigurationError
 
 if TYPE_CHECKING:
-    from glm_agent.journal import Journal
+    from glm_agent.journal.store import Sessions
 
 RETENTION: Final = "GLM_AGENT_RETENTION"
 """How long sessions are kept, such as ``90d``; without it, until somebody deletes them."""
@@ -20,7 +20,7 @@ _AGE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([hdwmy]?)", re.IGNORECASE)
 _DAYS: Final = {"h": 1 / 24, "": 1, "d": 1, "w": 7, "m": 30, "y": 365}
 
 
-def prune_by_setting(journal: Journal) -> None:
+def prune_by_setting(journal: Sessions) -> None:
     """After a run: delete what is older than the setting says, where there is one. Problems are said and no more."""
     if not (given := os.environ.get(RETENTION)):
         return

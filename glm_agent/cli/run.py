@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from glm_agent.cli.database import Database, sessions_at
 from glm_agent.cli.exits import fail
 from glm_agent.cli.options import RunOptions, absolute, override, parameters, recall
 from glm_agent.errors import AgentError, ConfigurationError, JournalError
 
 if TYPE_CHECKING:
-    from glm_agent.journal import Journal
+    from glm_agent.journal.store import Sessions
     from glm_agent.messages import ApprovalDecision
 
 _TASK_ENDINGS = (".md", ".markdown")
@@ -113,6 +114,7 @@ def run(
     no_session: Annotated[
         bool, typer.Option("--no-session", help="Keep nothing; then nothing can be resumed.", rich_help_panel=_SESSION)
     ] = False,
+    database: Database = None,
 ) -> None:
     """Run a task to its end: the answer goes to stdout, everything else to stderr.
 
@@ -156,7 +158,7 @@ def run(
             output_schema=_file_unless_json(output_schema),
         )
         journal, session_id, options = _session(
-            session or resume, given, is_kept=not no_session, is_resumed=bool(resume)
+            session or resume, given, database=database, is_kept=not no_session, is_resumed=bool(resume)
         )
         decisions = _decisions(journal, session_id, approve or [], deny_call or []) if journal and resume else []
         job = Job(
@@ -211,16 +213,16 @@ def _spoken(text: str) -> str:
 
 
 def _session(
-    wanted: str | None, given: RunOptions, *, is_kept: bool, is_resumed: bool
-) -> tuple[Journal | None, str, RunOptions]:
+    wanted: str | None, given: RunOptions, *, database: str | None, is_kept: bool, is_resumed: bool
+) -> tuple[Sessions | None, str, RunOptions]:
     """The journal, the session's id, and the options it began with where it is not new."""
-    from glm_agent.journal import Journal, new_session_id
+    from glm_agent.journal import new_session_id
 
     if not is_kept:
         if wanted:
             raise ConfigurationError("--no-session keeps nothing: leave it out, or leave out --session and --resume")
         return None, "", given
-    journal = Journal()
+    journal = sessions_at(database)
     if wanted is None:
         return journal, new_session_id(), given
     if is_resumed:
@@ -231,7 +233,7 @@ def _session(
     return journal, wanted, override(recall(journal, wanted), given)
 
 
-def _decisions(journal: Journal, session: str, approved: list[str], denied: list[str]) -> list[ApprovalDecision]:
+def _decisions(journal: Sessions, session: str, approved: list[str], denied: list[str]) -> list[ApprovalDecision]:
     from glm_agent.cli.approvals import decisions
     from glm_agent.turn import rebuild
 

@@ -9,12 +9,14 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import anyio
 import anyio.to_thread
 import typer
 
+from glm_agent.cli.database import Database
 from glm_agent.cli.exits import fail, leave, leave_now, say
 from glm_agent.errors import AgentError, ConfigurationError
 from glm_agent.messages import UserMessage
@@ -29,17 +31,6 @@ if TYPE_CHECKING:
 GRACE_SECONDS: Final = 20.0
 _AGENTS: Final = 64
 """Agents that a worker keeps for the next turn with the same options."""
-
-Database = Annotated[
-    str | None,
-    typer.Option(
-        "--database",
-        envvar="GLM_AGENT_DATABASE_URL",
-        show_envvar=True,
-        help="sqlite:///runs.db or postgresql://user@host/database.",
-    ),
-]
-
 
 def worker(
     database: Database = None,
@@ -159,7 +150,7 @@ class _Bell:
         self._ringer.setblocking(False)
         signal.set_wakeup_fd(self._ringer.fileno())
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda number, frame: None)
+            signal.signal(number, _rung)
 
     def wait(self) -> int:
         """Until it rings; the number of the signal, 0 where it was none."""
@@ -168,6 +159,10 @@ class _Bell:
     def ring(self) -> None:
         """Wake who waits."""
         self._ringer.send(b"\0")
+
+
+def _rung(_number: int, _frame: FrameType | None) -> None:
+    """The bell is rung by the interpreter itself."""
 
 
 def do(*, tell: Callable[[str], object] = lambda _: None) -> Do:

@@ -55,6 +55,14 @@ def opened(engine: Engine, session: str, runs: Sequence[Run], *, described: Desc
 
 def end_dead(database: Database, runs: Sequence[Run], session: str) -> None:
     """End runs whose process is gone; ``JournalError`` where one waits for a worker, or its process lives."""
+    for run in left_by_the_dead(database, runs, session):
+        with database.explained():
+            database.client.cancel_workflow(run.workflow)
+
+
+def left_by_the_dead(database: Database, runs: Sequence[Run], session: str) -> list[Run]:
+    """The runs whose process is gone; ``JournalError`` where one waits for a worker, or its process lives."""
+    found: list[Run] = []
     for run in runs:
         if not run.is_active:
             continue
@@ -69,8 +77,8 @@ def end_dead(database: Database, runs: Sequence[Run], session: str) -> None:
                 f"session '{session}' is open in another place ({described(holder)}): "
                 "wait until that one ends, or use another session"
             )
-        with database.explained():
-            database.client.cancel_workflow(run.workflow)
+        found.append(run)
+    return found
 
 
 def _is_dead(database: Database, executor_id: str) -> bool:

@@ -63,10 +63,10 @@ class DatabaseSession:
         self.holder = uuid.uuid4().hex
         """New with every opening: an intent with another holder was begun by someone who is gone."""
         self._facts = list(records.facts_of(stored))
-        self._begun = records.begun_calls(stored)
         self._intents = {line.record.key: line.record for line in stored if isinstance(line.record, Intent)}
         self._nested = {line.record.key: line.record for line in stored if isinstance(line.record, NestedCall)}
         self._place = place
+        self._begun = records.begun_calls(stored)
         self._updated = stored[-1].at if stored else time.time()
         self._is_open = True
         self._threads: anyio.CapacityLimiter | None = None

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Final, Self, cast
 from glm_agent.durable import engine as engines
 from glm_agent.durable.address import Address
 from glm_agent.durable.database import Database
-from glm_agent.durable.opening import Description, end_dead, opened
+from glm_agent.durable.opening import Description, end_dead, left_by_the_dead, opened
 from glm_agent.durable.rows import Run, all_runs, records_of, runs_of
 from glm_agent.durable.session import DatabaseSession
 from glm_agent.durable.summaries import setup_of, summary_of
 from glm_agent.errors import ConfigurationError, JournalError
 from glm_agent.journal import inbox, records, spilled
+from glm_agent.journal.fork import fork
 from glm_agent.journal.journal import new_session_id
 from glm_agent.journal.records import StoredRecord
 from glm_agent.journal.search import Hit, hits
@@ -77,6 +78,14 @@ class DatabaseSessions:
         """
         description = self._described.pop(checked_id(session_id), Description())
         return self._open(session_id, replace(description, task=task or description.task))
+
+    def is_open(self, session_id: str) -> bool:
+        """Whether somebody has the session open for writing, or it waits for a worker."""
+        try:
+            left_by_the_dead(self._database, self._runs(session_id), session_id)
+        except JournalError:
+            return True
+        return False
 
     def results_of(self, session_id: str) -> Path:
         """The folder of this machine for long results of a session; made when it is needed."""
@@ -172,29 +181,43 @@ class DatabaseSessions:
         """Ids of long results that the model was told of and that are no longer kept."""
         return spilled.missing(self.facts(session_id), self.results_of(session_id))
 
-    def import_(self, lines: Iterable[str], *, session_id: str | None = None) -> str:
+    def import_(self, lines: Iterable[str], *, session_id: str | None = None, takes_setup: bool = False) -> str:
         """Add an exported session, under another id where one is given, and return its id.
+
+        ``takes_setup``: also with which options it ran. They name tools and commands that a resume would run, so only
+        from who is trusted.
 
         Raises ``JournalError`` that names the line that cannot be read, or where the id is taken.
         """
         lines, results = spilled.taken_from(lines)
         header, stored = records.from_lines(lines)
         new = checked_id(session_id or str(header.get("id", "")))
-        setup = header.get("setup")
+        setup = header.get("setup") if takes_setup else None
         options = cast("JsonObject", setup).get("options") if isinstance(setup, dict) else None
         self._add(new, stored, Description(origin=origin_of(header), options=options or None))
         spilled.write(results, self.results_of(new))
         return new
 
-    def fork(self, session_id: str, *, new_id: str | None = None, facts: int | None = None) -> str:
-        """Copy a session, or its first ``facts`` facts, into a new one and return the new id.
+    def fork(
+        self,
+        session_id: str,
+        *,
+        new_id: str | None = None,
+        facts: int | None = None,
+        step: int | None = None,
+        edit: str | None = None,
+        answer: str | None = None,
+    ) -> str:
+        """Copy a session, or what stands before a step or its first ``facts`` facts, and return the new id.
 
-        Records beside the facts are not copied: the copy is a conversation of its own, and its calls get other keys.
+        ``step`` is the number of a model request, from 1; ``edit`` is what the user says there instead, ``answer`` what
+        the model is to have answered. Records beside the facts are not copied: the copy's calls get keys of their own.
         """
-        source = self.summary(session_id)
-        said = [line for line in self.records(session_id) if records.is_fact(line.record)]
         new = checked_id(new_id or new_session_id())
-        origin = replace(source.origin, created=time.time())
+        if facts is None:
+            return fork(self, session_id, new_id=new, step=step, edit=edit, answer=answer)
+        origin = replace(self.summary(session_id).origin, created=time.time())
+        said = [line for line in self.records(session_id) if records.is_fact(line.record)]
         self._add(new, said[:facts], Description(origin=origin, options=self.setup(session_id).options or None))
         if (results := self.results_of(session_id)).is_dir():
             shutil.copytree(results, self.results_of(new), dirs_exist_ok=True)
@@ -216,7 +239,7 @@ class DatabaseSessions:
         """
         limit = time.time() - older_than_days * _DAY_SECONDS
         old = [each.id for each in self.sessions()[keep:] if each.updated < limit]
-        return [id for id in old if (not self._is_held(id) if is_dry else self._try_delete(id))]
+        return [id for id in old if (not self.is_open(id) if is_dry else self._try_delete(id))]
 
     def close(self) -> None:
         """Close the connections; the engine of this process stays until the process ends."""
@@ -265,13 +288,6 @@ class DatabaseSessions:
         for line in records_of(self._database, runs_of(self._database, session_id)):
             if records.is_fact(line.record):
                 yield line.at, line.record.kind, json.dumps(asdict(line.record), ensure_ascii=False)
-
-    def _is_held(self, session_id: str) -> bool:
-        try:
-            end_dead(self._database, self._runs(session_id), session_id)
-        except JournalError:
-            return True
-        return False
 
     def _try_delete(self, session_id: str) -> bool:
         try:

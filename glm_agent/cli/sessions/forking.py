@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from glm_agent.cli import formats
+from glm_agent.cli.database import Database, sessions_at
 from glm_agent.cli.exits import reporting, say
 from glm_agent.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from glm_agent.cli.options import RunOptions
-    from glm_agent.journal import Journal
+    from glm_agent.journal.store import Sessions
 
 
 def fork(
@@ -28,6 +29,7 @@ def fork(
     instructions: Annotated[str | None, typer.Option(metavar="TEXT", help="Go on under these instructions.")] = None,
     id: Annotated[str | None, typer.Option("--id", metavar="NEW", help="Id of the new session.")] = None,
     run: Annotated[bool, typer.Option("--run", help="Go on with it at once, as `run --resume` does.")] = False,
+    database: Database = None,
 ) -> None:
     """Copy a session up to a step into a new one, which goes on in another way. The first one stays as it is.
 
@@ -44,12 +46,12 @@ def fork(
       glm-agent sessions fork nightly@1 --model glm-5.3 --id nightly-large
     """
     from glm_agent.cli.options import override, recall, stored
-    from glm_agent.journal import Journal, new_session_id
+    from glm_agent.journal import new_session_id
     from glm_agent.journal.fork import fork as copy
 
     with reporting():
         session, step = _place(place)
-        journal = Journal()
+        journal = sessions_at(database)
         options = override(recall(journal, session), _given(model, instructions))
         new = copy(
             journal,
@@ -81,7 +83,7 @@ def _given(model: str | None, instructions: str | None) -> RunOptions:
     return RunOptions(model=model, instructions=instructions or "")
 
 
-def _go_on(journal: Journal, session: str, options: RunOptions) -> None:
+def _go_on(journal: Sessions, session: str, options: RunOptions) -> None:
     from glm_agent.cli.job import Job
 
     say(f"session {session}")

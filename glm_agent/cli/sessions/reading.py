@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from glm_agent.cli import formats, phrases
+from glm_agent.cli.database import Database, sessions_at
 from glm_agent.cli.exits import reporting, say
 from glm_agent.cli.sessions.arguments import Id
 
@@ -18,15 +19,13 @@ if TYPE_CHECKING:
 
 def list_sessions(
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    database: Database = None,
 ) -> None:
     """The sessions of this folder's journal, the latest first.
 
     Example: glm-agent sessions list
     """
-    from glm_agent.journal import Journal
-
-    with reporting():
-        journal = Journal()
+    with reporting(), sessions_at(database) as journal:
         found = journal.sessions()
     for summary in found:
         if json:
@@ -34,18 +33,16 @@ def list_sessions(
         else:
             formats.write(f"{_line(summary)}\n")
     if not found:
-        say(f"no sessions in '{journal.path}'")
+        say(f"no sessions in '{journal.place}'")
 
 
-def show(session: Id) -> None:
+def show(session: Id, database: Database = None) -> None:
     """What was said and done in a session. Answers of the model begin with the number of their step.
 
     Example: glm-agent sessions show 20261122-213108-5f3a9c
     """
-    from glm_agent.journal import Journal
-
-    with reporting():
-        facts = Journal().facts(session)
+    with reporting(), sessions_at(database) as journal:
+        facts = journal.facts(session)
     step = 0
     for fact in facts:
         is_step = fact.kind == "model_response"

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from glm_agent.cli import formats, phrases
+from glm_agent.cli.database import Database, sessions_at
 from glm_agent.cli.exits import leave, reporting
 from glm_agent.cli.sessions.arguments import Id
 
 if TYPE_CHECKING:
     from glm_agent.agent import Agent
-    from glm_agent.journal import Journal
     from glm_agent.journal.divergence import Change, Divergence
     from glm_agent.journal.replay import Replay
+    from glm_agent.journal.store import Sessions
     from glm_agent.messages import Fact
 
 
@@ -34,6 +35,7 @@ def replay(
         str | None, typer.Option(metavar="FILE", help="The run's cassette (run --record): shows differences whole.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    database: Database = None,
 ) -> None:
     """Run a session once more, offline: the model's answers as recorded, every request made anew and compared.
 
@@ -45,9 +47,7 @@ def replay(
 
     Example: glm-agent sessions replay 20261122-213108-5f3a9c
     """
-    from glm_agent.journal import Journal
-
-    with reporting(), Journal() as journal:
+    with reporting(), sessions_at(database) as journal:
         bodies = _bodies(wire)
         facts = journal.facts(session)
         found = _replayed(journal, session, facts, bodies, live_tools=live_tools)
@@ -67,7 +67,7 @@ def _bodies(wire: str | None) -> Mapping[str, bytes]:
 
 
 def _replayed(
-    journal: Journal, session: str, facts: Sequence[Fact], bodies: Mapping[str, bytes], *, live_tools: bool
+    journal: Sessions, session: str, facts: Sequence[Fact], bodies: Mapping[str, bytes], *, live_tools: bool
 ) -> Replay:
     import anyio
 

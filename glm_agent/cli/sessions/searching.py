@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from glm_agent.cli import formats, phrases
+from glm_agent.cli.database import Database, sessions_at
 from glm_agent.cli.exits import reporting, say
 
 if TYPE_CHECKING:
@@ -21,14 +22,13 @@ def search(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="Words or parts of them; capitals do not matter.")],
     limit: Annotated[int, typer.Option(min=1, help="Hits to show.")] = 20,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    database: Database = None,
 ) -> None:
     """Where a text stands in what was said and done, in the latest session first. Exits with 1 where it does not.
 
     Example: glm-agent sessions search "invoice 4711"
     """
-    from glm_agent.journal import Journal
-
-    with reporting(), Journal() as journal:
+    with reporting(), sessions_at(database) as journal:
         found = journal.search(text)
         shown = list(islice(found, limit))
         is_all = next(found, None) is None
@@ -38,7 +38,7 @@ def search(
         else:
             _write(hit)
     if not shown:
-        say(f"'{text}' stands in no session of '{journal.path}'")
+        say(f"'{text}' stands in no session of '{journal.place}'")
         raise typer.Exit(1)
     if not is_all:
         say(f"there are more than {limit}: --limit shows them")

@@ -9,19 +9,17 @@ from typing import Annotated
 import typer
 
 from glm_agent.cli import formats, phrases
+from glm_agent.cli.database import Database, sessions_at
 from glm_agent.cli.exits import fail, reporting, say
 from glm_agent.cli.sessions.arguments import Id
 
 
-def export(session: Id) -> None:
+def export(session: Id, database: Database = None) -> None:
     """A session as lines of JSON on stdout: a header with the format's version, every record, its long results.
 
     Example: glm-agent sessions export 20261122-213108-5f3a9c > session.jsonl
     """
-    from glm_agent.journal import Journal
-
-    with reporting():
-        journal = Journal()
+    with reporting(), sessions_at(database) as journal:
         for line in journal.export(session):
             formats.write(f"{line}\n")
         missing = journal.missing_results(session)
@@ -38,13 +36,12 @@ def import_session(
             "--trust", help="Take over with which tools, servers and permissions it ran; they may run anything."
         ),
     ] = False,
+    database: Database = None,
 ) -> None:
     """Add an exported session; its id is written to stdout.
 
     Example: glm-agent sessions import session.jsonl --id copy
     """
-    from glm_agent.journal import Journal
-
     try:
         text = sys.stdin.buffer.read() if file == "-" else Path(file).expanduser().read_bytes()
         lines = text.decode("utf-8-sig").split("\n")
@@ -52,7 +49,7 @@ def import_session(
         fail(f"'{file}' cannot be read: {error.strerror or error}")
     except UnicodeDecodeError:
         fail(f"'{file}' is no export of a session: it is not UTF-8")
-    with reporting(), Journal() as journal:
+    with reporting(), sessions_at(database) as journal:
         new = journal.import_(lines, session_id=id, takes_setup=trust)
         missing = journal.missing_results(new)
     formats.write(f"{new}\n")

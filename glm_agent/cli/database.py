@@ -1,0 +1,28 @@
+"""Where a command finds sessions: the option that names a database, and the store it means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from glm_agent.journal.store import Sessions
+
+Database = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        envvar="GLM_AGENT_DATABASE_URL",
+        show_envvar=True,
+        help="Sessions are here, not in the journal: sqlite:///runs.db or postgresql://user@host/database.",
+    ),
+]
+
+
+def sessions_at(database: str | None) -> Sessions:
+    """The sessions in the database, else in the nearest journal. Raises ``ConfigurationError``."""
+    from glm_agent.agent import stores
+
+    return stores.sessions(database)
