@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -275,13 +276,14 @@ def answering(code: str = "", *, status: int = 400, when: str = "") -> Any:
 
         def __init__(self) -> None:
             self.asked: list[str] = []
+            self.code = code
 
         async def stream(self, request: ModelRequest) -> Any:
             await anyio.lowlevel.checkpoint()
             text = str(getattr(request.messages[0], "text", ""))
             self.asked.append(text)
-            if code and when in text:
-                body = {"error": {"code": code, "message": "no, until 2026-01-01 00:00:00"}}
+            if self.code and when in text:
+                body = {"error": {"code": self.code, "message": "no, until 2026-01-01 00:00:00"}}
                 raise failure(status_code=status, body=body)
             yield ModelResponse(text=f"ok {text}", usage=Usage(input_tokens=1000, output_tokens=1000))
 
@@ -329,6 +331,55 @@ def test_a_key_that_is_missing_is_found_before_the_first_task(monkeypatch: pytes
     report = run([{"prompt": "a"}, {"prompt": "b"}], model="glm-5.3")
     assert isinstance(report.error, ConfigurationError)
     assert (report.left, results()) == (2, {})
+
+
+def test_a_server_that_never_started_stops_the_batch() -> None:
+    report = run([{"prompt": str(n)} for n in range(20)], mcp_servers=["no-such-program x"])
+    assert isinstance(report.error, MCPServerError)
+    assert (report.left, results()) == (20, {})
+
+
+def test_what_may_pass_is_tried_again_and_said_once() -> None:
+    model = answering("1200", status=500)
+    said: list[str] = []
+    batch = Batch([{"prompt": str(n)} for n in range(4)], model=model, out="out.jsonl", on_notice=said.append)
+    slept = sleeping(batch)
+    report = batch.run_sync()
+    assert (report.failed, len(model.asked)) == (4, 12), "each one twice more"
+    assert len(slept) == 8
+    assert {each["attempts"] for each in results().values()} == {3}
+    assert len(said) == 1
+
+
+def test_a_used_up_allowance_is_waited_for_by_all_and_no_task_has_failed_by_it() -> None:
+    model = answering("1308", status=429)
+    said: list[str] = []
+    batch = Batch([{"prompt": str(n)} for n in range(6)], model=model, out="out.jsonl", on_notice=said.append)
+    slept = sleeping(batch, then=lambda: setattr(model, "code", ""))
+    report = batch.run_sync()
+    assert (report.answered, report.failed) == (6, 0)
+    assert {each["attempts"] for each in results().values()} == {1}
+    assert max(slept) <= UNKNOWN_RESET_SECONDS
+    assert len(said) == 1
+    assert "waiting until" in said[0]
+    again = Batch([{"prompt": "x"}], model=answering("1308", status=429), out="2.jsonl", max_wait_seconds=60).run_sync()
+    assert (again.left, isinstance(again.error, QuotaExhausted)) == (1, True)
+    assert "begins anew only in 0.2 hours" in again.stopped
+
+
+def sleeping(batch: Batch, *, then: Callable[[], None] = lambda: None) -> list[float]:
+    """Have a batch sleep on a clock of its own; how long it did, as it goes."""
+    slept: list[float] = []
+    now = [1_795_400_000.0]  # after the reset that the model names
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await anyio.lowlevel.checkpoint()
+        now[0] += seconds
+        then()
+
+    batch._new_worker = partial(batch._new_worker, sleep=sleep, clock=lambda: now[0])
+    return slept
 
 
 def test_errors_in_a_row_stop_the_batch() -> None:

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import anyio
 
@@ -16,7 +16,7 @@ from glm_agent.batch.outage import reset_seconds, verdict, wait_seconds
 from glm_agent.batch.progress import Progress
 from glm_agent.batch.results import BatchResult, TaskFailure, TaskTokens
 from glm_agent.batch.source import key_hash, session_of
-from glm_agent.errors import AgentError, ConfigurationError, QuotaExhausted
+from glm_agent.errors import AgentError, ConfigurationError, MCPServerError, QuotaExhausted
 from glm_agent.messages import Event, ModelResponse, TurnResult, TurnStarted, Usage
 from glm_agent.models.catalog import cost_usd
 from glm_agent.models.purse import Purse
@@ -24,6 +24,10 @@ from glm_agent.turn import Turn, pending, rebuild
 
 if TYPE_CHECKING:
     from glm_agent.journal import Journal
+
+
+_SAME_CHARACTERS: Final = 60
+_SAME_SECONDS: Final = 60.0
 
 
 class Stopped(NamedTuple):
@@ -57,6 +61,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self._failures = 0
+        self._said: dict[str, float] = {}
         self._rests_until = 0.0
         self._sleeping = set[anyio.CancelScope]()
 
@@ -102,13 +107,22 @@ class Worker:
                 self._rest(error)
             case "stop":
                 self.stop(str(error), error)
+            case "again" if isinstance(error, MCPServerError) and not self.progress.ended["end_turn"]:
+                self.stop(str(error), error)  # it never started: that is no mishap
             case "again" if task.attempts <= self.retries:
                 seconds = wait_seconds(attempt=task.attempts, chance=random.random())
-                self.on_notice(f"{task.item.key} is tried again in {seconds:.0f} s: {error}")
+                self._say_again(task, error, seconds)
                 await self._sleep(seconds)
             case _:
                 return False
         return self.stopped is None
+
+    def _say_again(self, task: _Task, error: Exception, seconds: float) -> None:
+        """Once a minute for the same kind of error: many tasks meet it together."""
+        said = str(error)[:_SAME_CHARACTERS]
+        if self.clock() - self._said.get(said, 0.0) > _SAME_SECONDS:
+            self._said[said] = self.clock()
+            self.on_notice(f"{task.item.key} is tried again in {seconds:.0f} s: {error}")
 
     def _rest(self, error: QuotaExhausted) -> None:
         seconds = reset_seconds(error.resets_at, now=self.clock())
