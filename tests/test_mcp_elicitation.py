@@ -216,6 +216,20 @@ async def test_calls_stand_still_while_a_person_is_asked(monkeypatch: pytest.Mon
         await anyio.sleep_forever()
 
 
+@pytest.mark.anyio
+async def test_the_time_that_a_person_takes_is_not_the_calls(monkeypatch: pytest.MonkeyPatch):
+    bounds: list[Bound] = []
+    deadlines: list[float] = []
+    monkeypatch.setattr(patience, "Bound", lambda seconds: bounds.append(Bound(seconds)) or bounds[-1])
+
+    async def ask(question: Question) -> Any:
+        deadlines.append(bounds[-1].scope.deadline)
+
+    await outcome(agent("order", ask=ask))
+    await outcome(agent("enter", ask=ask))
+    assert deadlines == [float("inf")] * 2
+
+
 @pytest.mark.parametrize(
     "data",
     [None, {}, {"elicitations": []}, {"elicitations": [7]}, {"elicitations": [{"mode": "url", "url": 3}]}],

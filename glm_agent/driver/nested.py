@@ -93,6 +93,7 @@ class _Nest:
             attempt=outer.attempt,
             emit=outer.emit,
             asker=outer.asker,
+            handles=outer.handles,
         )
 
     async def _permitted(self, call: ToolCall, context: ToolContext) -> ToolResult:
