@@ -325,7 +325,12 @@ def test_a_cassette_is_written_anew_by_its_first_exchange_and_no_other_file_is(t
         ('{"format": "glm-agent-cassette", "version": 9}', "version 9"),
         ('{"format": "glm-agent-cassette", "version": 1}\n{"at": 1}', "line 2"),
         ('{"format": "glm-agent-cassette", "version": 1}\n[]', "line 2"),
-        ('{"format": "glm-agent-cassette", "version": 1}', "holds no exchange"),
+        ('{"format": "glm-agent-cassette", "version": 1}', "holds no request"),
+        (
+            '{"format": "glm-agent-cassette", "version": 1}\n{"at": 1, "request": {"url": "x", "headers": {}, '
+            '"text": "hm"}, "response": null, "failure": null}',
+            "holds no request",
+        ),
     ],
 )
 async def test_a_file_that_cannot_be_played_is_named(tmp_path: Path, text: str, said: str) -> None:

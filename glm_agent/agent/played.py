@@ -25,8 +25,8 @@ def played(path: str | Path, *, catalog: Mapping[str, ModelInfo] | None) -> Mode
 
     cassette = Cassette.load(path)
     asked = list(dict.fromkeys((each.url, each.model) for each in cassette.exchanges))
-    if not asked:
-        raise ConfigurationError(f"the cassette '{path}' holds no exchange: record a run that asks the model")
+    if not asked or not all(name for _, name in asked):
+        raise ConfigurationError(f"the cassette '{path}' holds no request to a model: record a run that asks one")
     client = PlayingClient(cassette)
     models = [
         RetryingModel(

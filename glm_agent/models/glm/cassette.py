@@ -68,8 +68,8 @@ class Exchange:
 
     @property
     def model(self) -> str:
-        """The model that was asked."""
-        return str(an_object(json.loads(self.body)).get("model", ""))
+        """The model that was asked; empty where the body does not say it."""
+        return str((_object(self.body) or {}).get("model", ""))
 
 
 def without_request_id(body: bytes) -> bytes:
@@ -208,7 +208,7 @@ def _pieces(given: Sequence[Mapping[str, Any]]) -> Iterator[Piece]:
         yield Piece(at=float(each["at"]), data=_bytes(each))
 
 
-def _object(line: str) -> JsonObject | None:
+def _object(line: str | bytes) -> JsonObject | None:
     try:
         return an_object(json.loads(line))
     except ValueError:
