@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 import secrets
 import shutil
 import time
@@ -14,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
-from glm_agent.driver import Record
 from glm_agent.errors import ConfigurationError, JournalError
 from glm_agent.journal import inbox, log, records, spilled
 from glm_agent.journal.database import Database, default_path, make_folder
@@ -24,14 +22,13 @@ from glm_agent.journal.records import StoredRecord
 from glm_agent.journal.replay import Replay, replay
 from glm_agent.journal.search import Hit, hits
 from glm_agent.journal.session import Session
+from glm_agent.journal.store import checked_id, header_of, origin_of, renamed
 from glm_agent.journal.summary import Origin, SessionSummary, Setup
-from glm_agent.messages import Decision, Fact, JsonObject, TurnStarted
+from glm_agent.messages import Decision, Fact, JsonObject
 from glm_agent.models.catalog import ModelInfo
 from glm_agent.registry import Tools
 from glm_agent.turn import Waiting
 
-_ID: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,80}")
-"""An id is also the name of a file and of a folder, which ``..`` must not be."""
 _DAY_SECONDS: Final = 86_400.0
 
 
@@ -63,7 +60,7 @@ class Journal:
 
         ``task`` is the task file it begins with, ``options`` what a front door needs to go on in the same way.
         """
-        self._described[_checked(session_id)] = (task, options)
+        self._described[checked_id(session_id)] = (task, options)
 
     def open(self, session_id: str, *, task: str = "") -> Session:
         """Open a session for writing; it is made with its first record where it is new.
@@ -89,7 +86,7 @@ class Journal:
 
     def results_of(self, session_id: str) -> Path:
         """The folder for results of a session that were too long for the model; made when it is needed."""
-        return self.path.parent / "results" / _checked(session_id)
+        return self.path.parent / "results" / checked_id(session_id)
 
     def sessions(self) -> list[SessionSummary]:
         """Every session, the one that was written last first."""
@@ -97,18 +94,18 @@ class Journal:
 
     def has(self, session_id: str) -> bool:
         """Whether there is a session with this id."""
-        return log.has(self._database, _checked(session_id))
+        return log.has(self._database, checked_id(session_id))
 
     def summary(self, session_id: str) -> SessionSummary:
         """One session's summary; ``JournalError`` where there is none, with the nearest ids."""
-        found = log.find(self._database, _checked(session_id))
+        found = log.find(self._database, checked_id(session_id))
         if found is None:
             raise self._unknown(session_id)
         return found
 
     def setup(self, session_id: str) -> Setup:
         """How a session is run; an empty one where nobody said it, and of a session that is not there."""
-        return log.setup(self._database, _checked(session_id))
+        return log.setup(self._database, checked_id(session_id))
 
     def waiting(self, session_id: str) -> list[Waiting]:
         """The calls of a session that wait for a person, without those that were decided and not taken up yet."""
@@ -153,7 +150,7 @@ class Journal:
 
     def export(self, session_id: str) -> Iterator[str]:
         """The session as lines of JSON, without line ends: a header, its records, its results kept beside it."""
-        header = {**_header(self.summary(session_id)), "setup": asdict(self.setup(session_id))}
+        header = {**header_of(self.summary(session_id)), "setup": asdict(self.setup(session_id))}
         stored = log.stored(self._database, session_id)
         return chain(records.to_lines(header, stored), spilled.to_lines(self.results_of(session_id)))
 
@@ -172,8 +169,8 @@ class Journal:
         """
         lines, results = spilled.taken_from(lines)
         header, stored = records.from_lines(lines)
-        new = _checked(session_id or str(header.get("id", "")))
-        self._add(new, stored, _origin(header), setup=_header_setup(header) if takes_setup else None)
+        new = checked_id(session_id or str(header.get("id", "")))
+        self._add(new, stored, origin_of(header), setup=_header_setup(header) if takes_setup else None)
         spilled.write(results, self.results_of(new))
         return new
 
@@ -199,7 +196,7 @@ class Journal:
         source = self.summary(session_id)
         said = [line for line in log.stored(self._database, session_id) if records.is_fact(line.record)]
         origin = replace(source.origin, created=time.time())
-        self._add(_checked(new), said[:facts], origin, setup=self.setup(session_id))
+        self._add(checked_id(new), said[:facts], origin, setup=self.setup(session_id))
         if (results := self.results_of(session_id)).is_dir():
             shutil.copytree(results, self.results_of(new), dirs_exist_ok=True)
         return new
@@ -271,7 +268,7 @@ class Journal:
         return True
 
     def _lock_file(self, session_id: str) -> Path:
-        return self.path.parent / "locks" / f"{_checked(session_id)}.lock"
+        return self.path.parent / "locks" / f"{checked_id(session_id)}.lock"
 
     def _locked(self, session_id: str) -> SessionLock:
         path = self._lock_file(session_id)
@@ -293,7 +290,7 @@ class Journal:
         try:
             if log.find(self._database, session_id):
                 raise JournalError(f"session '{session_id}' exists already: give the new one another id")
-            own = [replace(line, record=_renamed(line.record, session_id)) for line in stored]
+            own = [replace(line, record=renamed(line.record, session_id)) for line in stored]
             log.add(self._database, session_id, stored=own, origin=origin, setup=setup)
         finally:
             lock.release()
@@ -305,41 +302,9 @@ class Journal:
         return JournalError(f"there is no session '{session_id}' in '{self.path}': {hint}")
 
 
-def _checked(session_id: str) -> str:
-    """The id, which is also the name of a file."""
-    if not _ID.fullmatch(session_id):
-        raise ConfigurationError(
-            f"'{session_id[:100]}' cannot be the id of a session: use 1 to 80 letters, digits, '.', '_' and '-'"
-        )
-    return session_id
-
-
-def _renamed(record: Record, session_id: str) -> Record:
-    """The record in a session of another id: the keys of its calls are made from that id."""
-    return replace(record, session=session_id) if isinstance(record, TurnStarted) else record
-
-
-def _header(summary: SessionSummary) -> dict[str, Any]:
-    """What an export says beside the records, which hold the rest."""
-    return {"id": summary.id, "origin": asdict(summary.origin)}
-
-
 def _header_setup(header: dict[str, Any]) -> Setup:
     """How an exported session was run, as far as its header says it."""
     found = header.get("setup")
     said = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
     options = said.get("options")
     return Setup(options=cast("JsonObject", options) if isinstance(options, dict) else {})
-
-
-def _origin(header: dict[str, Any]) -> Origin:
-    """Where an exported session began, as far as its header says it."""
-    found = header.get("origin")
-    said = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
-    created = said.get("created")
-    return Origin(
-        created=float(created) if isinstance(created, int | float) else time.time(),
-        folder=str(said.get("folder", "")),
-        task=str(said.get("task", "")),
-        version=str(said.get("version", "")),
-    )

@@ -6,7 +6,6 @@ records came after it because a process died or is still at work. So a record co
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from glm_agent.journal import inbox, records, search
 from glm_agent.journal.database import Database
 from glm_agent.journal.inbox import Left
 from glm_agent.journal.records import StoredRecord
+from glm_agent.journal.store import new_origin
 from glm_agent.journal.summary import Origin, SessionSummary, Setup, summarise
 from glm_agent.messages import Decision, Fact, JsonObject
 
@@ -62,7 +62,7 @@ class SessionLog:
         self._database = database
         self._id = id
         self._options = options
-        self._origin = Origin(created=time.time(), folder=_working_folder(), task=task, version=_own_version())
+        self._origin = new_origin(task)
         self._session = 0
         self._last = 0
         self._at = 0.0
@@ -280,20 +280,3 @@ def _summaries() -> TypeAdapter[SessionSummary]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(SessionSummary)
-
-
-def _working_folder() -> str:
-    try:
-        return os.fsencode(os.getcwd()).decode(errors="replace")
-    except OSError:
-        return ""
-
-
-@cache
-def _own_version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("glm-agent")
-    except PackageNotFoundError:
-        return "unknown"
