@@ -14,7 +14,7 @@ from glm_agent.cli.mcp_files import add, lock
 from glm_agent.cli.mcp_login import login
 from glm_agent.cli.mcp_serve import serve
 from glm_agent.cli.mcp_servers import Sources, play, play_beside, read, show
-from glm_agent.cli.mcp_survey import Row, locked_rows, survey
+from glm_agent.cli.mcp_survey import Row, known_rows, survey
 
 if TYPE_CHECKING:
     from glm_agent.cli.foreground import Foreground
@@ -40,14 +40,14 @@ def list_servers(
 ) -> None:
     """The servers of a configuration: state, protocol, tools and the tokens that these cost in every request.
 
-    Nothing is started without --live: tools and tokens are then those of the lock file.
+    Nothing is started without --live: tools and tokens are then those of the lock file, or of the last time.
 
     Example: glm-agent mcp list .mcp.json --live
     """
     with reporting():
         configs = read(sources)
         running = [config for config in configs if not config.is_disabled]
-        rows = play(lambda: survey(running), running) if live else locked_rows(running)
+        rows = play(lambda: survey(running), running) if live else known_rows(running)
     known = [(config, rows.get(config.name, _unknown(config))) for config in configs]
     if as_json:
         formats.write_line({"servers": [row.as_json(config) for config, row in known]})

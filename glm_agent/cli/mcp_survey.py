@@ -89,16 +89,18 @@ class _Heard:
             self.said.append(phrases.clean(event.text))
 
 
-def locked_rows(configs: Sequence[ServerConfig]) -> dict[str, Row]:
-    """What the lock files say, of the servers that they know."""
+def known_rows(configs: Sequence[ServerConfig]) -> dict[str, Row]:
+    """The servers that are known without starting them: from their lock files, or from the last time."""
+    from glm_agent.mcp.remembered import of_user
     from glm_agent.mcp.servers import MCPServers
     from glm_agent.mcp.tools import offer
 
     rows: dict[str, Row] = {}
-    for connection in MCPServers(configs).connections:
-        tools = connection.locked_tools()
+    for connection in MCPServers(configs, memory=of_user()).connections:
+        tools = connection.promised_tools()
         if tools is not None:
-            rows[connection.config.name] = Row(state="locked", tools=_seen(offer(connection, tools)))
+            state = "remembered" if connection.locked_tools() is None else "locked"
+            rows[connection.config.name] = Row(state=state, tools=_seen(offer(connection, tools)))
     return rows
 
 
@@ -118,11 +120,12 @@ async def _ask(config: ServerConfig, rows: dict[str, Row]) -> None:
 
     from glm_agent.cli.mcp_servers import show
     from glm_agent.errors import MCPServerError
+    from glm_agent.mcp.remembered import of_user
     from glm_agent.mcp.servers import MCPServers
 
     heard = _Heard(show)
     begun = time.monotonic()
-    async with MCPServers([replace(config, is_optional=False)], on_event=heard) as servers:
+    async with MCPServers([replace(config, is_optional=False)], on_event=heard, memory=of_user()) as servers:
         (connection,) = servers.connections
         try:
             rows[config.name] = await _listed(servers, begun, heard)

@@ -51,7 +51,8 @@ class Openings:
     @property
     def current(self) -> Owner | None:
         """The opening of this event loop, if there is one."""
-        return self._owners.get(anyio.lowlevel.current_token())
+        # Also asked where no loop runs, and where there is none, there is no opening.
+        return self._owners.get(anyio.lowlevel.current_token()) if self._owners else None
 
     @property
     def link(self) -> Link | None:

@@ -198,6 +198,7 @@ def cli(tmp_path: Path, nursery: Nursery) -> Generator[Cli]:
     (tmp_path / "tools.py").write_text(TOOLS)
     hidden = ("API_KEY", "BASE_URL", "GLM_AGENT", "NO_COLOR", "FORCE_COLOR")
     environ = {name: value for name, value in os.environ.items() if not any(word in name for word in hidden)}
+    environ["GLM_AGENT_CACHE_DIR"] = os.environ["GLM_AGENT_CACHE_DIR"]  # the test's own
     run = Cli(tmp_path, {**environ, "COLUMNS": "100"}, nursery)
     yield run
     run.close()

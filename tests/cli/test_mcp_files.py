@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 SDK = str(Path(__file__).parents[1] / "servers" / "sdk.py")
+NASTY = str(Path(__file__).parents[1] / "servers" / "nasty.py")
 ADD = ("mcp", "add", "calc", "--", sys.executable, SDK, "stdio")
 
 
@@ -30,6 +31,13 @@ def test_a_server_is_added_locked_and_listed(cli: Any, tmp_path: Path):
     assert "ready" in live
     assert "2026-07-28" in live
     assert "6 tools" in live
+
+
+def test_a_server_that_was_asked_once_is_remembered(cli: Any):
+    server = f"{sys.executable} {NASTY} ok"
+    assert "not started" in cli("mcp", "list", server).stdout
+    assert "1 tool" in cli("mcp", "list", server, "--live").stdout
+    assert "remembered" in cli("mcp", "list", server).stdout
 
 
 def test_what_has_changed_since_is_shown_and_kept_back(cli: Any, tmp_path: Path):
