@@ -25,7 +25,10 @@ _DECLINED = "!"
 """What declines anywhere in a form."""
 
 _MANY = 12
-"""More choices than this stand below each other, without their numbers on one line."""
+"""More choices than this stand below each other."""
+
+_SHOWN = 50
+"""Choices that are shown; the others can be written."""
 
 
 class _Declined(Exception):
@@ -172,7 +175,9 @@ class Interview:
     def _listed(self, field: Mapping[str, Any]) -> str:
         options = forms.choices(field)
         between = "\n    " if len(options) > _MANY else ", "
-        return between.join(f"[{number}] {title}" for number, (_, title) in enumerate(options, start=1))
+        shown = [f"[{number}] {title}" for number, (_, title) in enumerate(options[:_SHOWN], start=1)]
+        more = [f"… and {len(options) - _SHOWN:,} more"] if len(options) > _SHOWN else []
+        return between.join([*shown, *more])
 
     def _line(self, prompt: str) -> str:
         # The prompt of ``input`` would go to stdout, which is for the answer alone.

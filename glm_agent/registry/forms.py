@@ -19,6 +19,9 @@ from glm_agent.messages import JsonObject
 MAX_TEXT = 20_000
 """Characters of one answer."""
 
+_NAMED = 20
+"""Choices that a complaint names."""
+
 _YES_NO = {"y": True, "yes": True, "true": True, "1": True, "n": False, "no": False, "false": False, "0": False}
 _SCALARS = frozenset({"string", "integer", "number", "boolean"})
 
@@ -221,7 +224,8 @@ def _choice(text: str, allowed: Sequence[tuple[Any, str]]) -> Any:
 
 
 def _titles(allowed: Sequence[tuple[Any, str]]) -> str:
-    return ", ".join(title for _, title in allowed)
+    more = [f"… ({len(allowed) - _NAMED:,} more)"] if len(allowed) > _NAMED else []
+    return ", ".join([*(title for _, title in allowed[:_NAMED]), *more])
 
 
 def _sized(value: Any, field: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -34,12 +34,15 @@ class Handles:
     def save(self, key: str, handle: Mapping[str, Any]) -> None:
         """Keep it, on the disk when this returns. A handle may be all that is needed to fetch a result: mode 0600."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=".handle-")
+        path = self._path(key)
+        whole = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
+        # Written beside and put in its place: what is there is whole at every moment.
+        descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(dict(handle), file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, self._path(key))
+        os.replace(whole, path)
 
     def _path(self, key: str) -> Path:
         return self._folder / f"h{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"

@@ -102,6 +102,15 @@ def test_what_goes_to_a_server_is_looked_at_and_edited_before():
     assert answered(PROPOSED, "Ann", "", "", "", "n", server="shop")[0] is None
 
 
+def test_of_very_many_choices_the_first_are_shown_and_all_can_be_written():
+    answer, shown = answered({"enum": [f"c{number}" for number in range(5000)]}, "nothing", "c4711")
+    assert answer == "c4711"
+    assert "[50] c49" in shown
+    assert "… and 4,950 more" in shown
+    assert "choose one of c0, c1" in shown
+    assert len(shown) < 2500
+
+
 @pytest.mark.parametrize(
     ("url", "lines", "answer", "warning"),
     [
