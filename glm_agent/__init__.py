@@ -41,6 +41,8 @@ if TYPE_CHECKING:
         ModelRequest,
         ModelResponse,
         ModelSettings,
+        OutcomeDecision,
+        OutcomeUnknown,
         Part,
         ToolCall,
         ToolResult,
@@ -65,7 +67,8 @@ _ROOMS = {
     "JournalError MCPServerError ModelConnectionError ModelError ModelProtocolError ModelStatusError ModelTimeout "
     "QuotaExhausted RateLimited ToolError TurnError",
     "glm_agent.messages": "ApprovalDecision ApprovalRequested AudioPart Event FilePart ImagePart Message ModelRequest "
-    "ModelResponse ModelSettings Part ToolCall ToolResult ToolSpec TurnResult Usage UserMessage VideoPart",
+    "ModelResponse ModelSettings OutcomeDecision OutcomeUnknown Part ToolCall ToolResult ToolSpec "
+    "TurnResult Usage UserMessage VideoPart",
     "glm_agent.models.account": "SignedKey",
     "glm_agent.models.catalog": "ModelInfo Price",
     "glm_agent.models.endings": "Endings",
@@ -107,6 +110,8 @@ __all__ = [
     "ModelSettings",
     "ModelStatusError",
     "ModelTimeout",
+    "OutcomeDecision",
+    "OutcomeUnknown",
     "Part",
     "Policy",
     "Price",

@@ -299,6 +299,12 @@ def test_a_stop_ends_the_turn_whatever_is_pending_and_the_first_one_holds() -> N
         assert (end.stop_reason, end.detail) == ("budget", "too dear")
 
 
+def test_what_was_spent_beside_the_conversation_is_counted_once_where_the_turn_stops() -> None:
+    stop = TurnStopped(stop_reason="invalid_output", usage=Usage(input_tokens=7))
+    assert result(said(ModelResponse(usage=Usage(input_tokens=1)), stop)).usage == Usage(input_tokens=8)
+    assert result(said(stop, stop)).usage == Usage(input_tokens=7)
+
+
 def test_a_turn_stopped_before_an_answer_has_no_output() -> None:
     stopped = TurnStopped(stop_reason="cancelled")
     assert result(said(asking("read", text="I will look"), done("a"), stopped)).output == ""

@@ -4,6 +4,10 @@
     session    Session: one session open for writing, which is what the driver calls Steps
     summary    SessionSummary: what a list of sessions shows, kept up to date with every record
     records    records <-> JSON text, and the lines of an export
+    inbox      decisions on calls that wait, left by other processes
+    search     where a text stands in what was said and done
+    spilled    results that were too long for the model, in exports
+    store      what all stores of sessions have in common
     fork       a session's beginning as a session of its own
     replay     a session run once more, offline; with recorded, comparison and divergence
     lock       one writer per session, named
