@@ -98,7 +98,9 @@ def test_every_field_of_every_fact_is_in_its_json() -> None:
 def made(kind: type[Any]) -> Fact:
     """The plainest value of a kind."""
     required = {
-        field.name: {"stop_reason": "error", "is_approved": True, "messages": ()}.get(field.name, "x")
+        field.name: {"stop_reason": "error", "is_approved": True, "messages": (), "outcome": "done"}.get(
+            field.name, "x"
+        )
         for field in dataclasses.fields(kind)
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     }
