@@ -6,10 +6,12 @@ sessions but the folder it is given.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -37,8 +39,9 @@ class KeptResults:
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self.tool = FunctionTool(self.read_result, read_only=True, untrusted=True, timeout_seconds=20.0)
+        self.tool = copy.copy(_reader())
         """Offered to the model beside its tools."""
+        self.tool.function = self.read_result
 
     def keep(self, text: str | bytes, *, key: str) -> str:
         """Keep a result under an id made from its call's ``key``, and say how to read on in it."""
@@ -68,6 +71,13 @@ class KeptResults:
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
+
+
+@cache
+def _reader() -> FunctionTool[..., str]:
+    """The tool of no folder in particular: every stored run has one, and its schema takes a millisecond to make."""
+    unbound = KeptResults.__new__(KeptResults)
+    return FunctionTool(unbound.read_result, read_only=True, untrusted=True, timeout_seconds=20.0)
 
 
 def _rows(lines: Iterable[str]) -> Iterator[str]:
