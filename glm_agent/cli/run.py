@@ -235,6 +235,5 @@ def _session(
 
 def _decisions(journal: Sessions, session: str, approved: list[str], denied: list[str]) -> list[ApprovalDecision]:
     from glm_agent.cli.approvals import decisions
-    from glm_agent.turn import rebuild
 
-    return decisions(approved, denied, waiting=rebuild(journal.facts(session)).requested)
+    return decisions(approved, denied, waiting=journal.waiting(session))

@@ -167,8 +167,10 @@ def test_waiting_calls_are_approved_and_denied_together_or_by_name(cli: Any):
     which = cli("sessions", "approve", "s1")
     assert (which.returncode, f"waiting for approval: {first}, {second}" in which.stderr) == (2, True)
     assert f"still waiting: {second}" in cli("sessions", "approve", "s1", first).stderr
-    assert cli("sessions", "deny", "s1", "all", "--reason", "not on a Friday").returncode == 0
-    done = cli("run", "--resume", "s1")
+    late = cli("run", "--resume", "s1", "--approve", first)
+    assert (late.returncode, f"waiting: {second}" in late.stderr) == (2, True)
+    assert cli("sessions", "deny", "s1", second, "--reason", "not on a Friday").returncode == 0
+    done = cli("run", "--resume", "s1", "--approve", "all")
     assert "not on a Friday" in done.stdout
     assert (cli.folder / "notes.txt").read_text() == "x\n"
 
