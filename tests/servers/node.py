@@ -90,9 +90,9 @@ def _install(wanted: str, home: Path) -> None:
 
 
 def _complaint(stderr: str) -> str:
-    """What npm says, without the addresses that it names."""
-    said = " ".join(line for line in stderr.splitlines() if "error" in line.lower())
-    return re.sub(r"https?://\S+", "…", said)[:300]
+    """What npm says is the reason, without the addresses that it names."""
+    said = re.search(r"reason: (.+)", stderr) or re.search(r"npm error (?:code )?(.+)", stderr)
+    return re.sub(r"https?://\S+", "…", said[1] if said else stderr.strip())[:200]
 
 
 def _npm() -> list[str]:
