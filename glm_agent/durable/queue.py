@@ -51,8 +51,8 @@ class TurnSpec:
 class TurnQueue:
     """Turns in a database that wait for workers, or that workers had."""
 
-    def __init__(self, url: str) -> None:
-        self._database = Database(Address.parse(url))
+    def __init__(self, url: str, *, database: Database | None = None) -> None:
+        self._database = database or Database(Address.parse(url))
 
     def put(self, specs: Iterable[TurnSpec], *, queue: str = QUEUE) -> list[str]:
         """Put turns into a queue, many in one transaction, and return the ids of their runs.

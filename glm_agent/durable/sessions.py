@@ -22,6 +22,7 @@ from glm_agent.durable import engine as engines
 from glm_agent.durable.address import Address
 from glm_agent.durable.database import Database
 from glm_agent.durable.opening import Description, end_dead, left_by_the_dead, opened
+from glm_agent.durable.queue import TurnQueue
 from glm_agent.durable.rows import Run, all_runs, records_of, runs_of
 from glm_agent.durable.session import DatabaseSession
 from glm_agent.durable.summaries import setup_of, summary_of
@@ -164,6 +165,13 @@ class DatabaseSessions:
                 f"call '{decision.call_id}' of session '{session_id}' was decided already; "
                 f"glm-agent run --resume {session_id} goes on with it where it has stopped"
             )
+        self._go_on(session_id)
+
+    def _go_on(self, session_id: str) -> None:
+        """A worker's turn that waits for nothing any more goes on in the queue that had it."""
+        last = self._runs(session_id)[-1]
+        if last.status.queue_name and not last.is_active and not self.waiting(session_id):
+            TurnQueue(self.address.url, database=self._database).retry(session_id)
 
     def _is_gone_by(self, session_id: str, place: int) -> bool:
         """Whether the session went on while the decision was left, and may never look for it."""

@@ -15,6 +15,7 @@ import pytest
 from glm_agent.durable import queue_in, sessions_in
 from glm_agent.durable.queue import TurnSpec
 from glm_agent.errors import JournalError
+from glm_agent.messages import ApprovalDecision
 
 SECONDS = 60.0
 TASK = """---
@@ -95,8 +96,8 @@ class World:
             self._server.settimeout(SECONDS)
         return False
 
-    def put(self, session: str, *lines: str) -> None:
-        options = {"task": str(self.folder / "TASK.md"), "parameters": {"text": "\n".join(lines)}}
+    def put(self, session: str, *lines: str, **more: object) -> None:
+        options = {"task": str(self.folder / "TASK.md"), "parameters": {"text": "\n".join(lines)}, **more}
         with queue_in(self.url) as queue:
             queue.put([TurnSpec(session=session, options=options)])
 
@@ -179,6 +180,24 @@ def test_a_worker_that_is_told_to_stop_keeps_what_runs_and_repeats_nothing(
     assert here.nothing_comes()
     with sessions_in(sqlite_url) as store:
         assert [fact.content for fact in store.facts("one") if fact.kind == "tool_result"] == ["sent", "done"]
+
+
+def test_a_turn_that_waits_for_a_person_goes_on_when_that_one_has_decided(
+    sqlite_url: str, world: Callable[[str], World]
+) -> None:
+    here = world(sqlite_url)
+    worker = here.worker()
+    here.put("one", "call mail {}", ask=("mail",))
+    line_with(worker, "one/1: needs_approval")
+    with sessions_in(sqlite_url) as store:
+        (waiting,) = store.waiting("one")
+        store.decide("one", ApprovalDecision(call_id=waiting.call_id, is_approved=True))
+    (mail,) = here.calls(1)
+    mail.answer("sent")
+    line_with(worker, "one/2: end_turn")
+    with sessions_in(sqlite_url) as store:
+        assert store.waiting("one") == []
+        assert [fact.content for fact in store.facts("one") if fact.kind == "tool_result"] == ["sent"]
 
 
 def test_a_second_signal_leaves_at_once(sqlite_url: str, world: Callable[[str], World]) -> None:

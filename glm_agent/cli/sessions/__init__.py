@@ -5,7 +5,7 @@ searching      search
 deciding       approve, deny, decide
 replaying      replay
 forking        fork
-transfer       export, import
+transfer       export, import, move
 housekeeping   delete, prune
 """
 
@@ -19,7 +19,7 @@ from glm_agent.cli.sessions.housekeeping import delete, prune
 from glm_agent.cli.sessions.reading import list_sessions, show
 from glm_agent.cli.sessions.replaying import replay
 from glm_agent.cli.sessions.searching import search
-from glm_agent.cli.sessions.transfer import export, import_session
+from glm_agent.cli.sessions.transfer import export, import_session, move
 
 sessions = typer.Typer(
     help="Stored conversations: read, search, decide on what waits, export, delete.",
@@ -36,5 +36,6 @@ sessions.command()(replay)
 sessions.command()(fork)
 sessions.command()(export)
 sessions.command("import")(import_session)
+sessions.command()(move)
 sessions.command()(delete)
 sessions.command()(prune)

@@ -6,17 +6,18 @@ once; where none has, the next ``run --resume`` does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from glm_agent.cli.database import Database, sessions_at
 from glm_agent.cli.exits import fail, reporting, say
 from glm_agent.cli.sessions.arguments import Id
 from glm_agent.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from glm_agent.journal import Journal
+    from glm_agent.journal.store import Sessions
     from glm_agent.messages import Decision
 
 Calls = Annotated[
@@ -33,6 +34,7 @@ def approve(
     arguments: Annotated[
         str | None, typer.Option(metavar="JSON", help="Other arguments than the model's, for one call.")
     ] = None,
+    database: Database = None,
 ) -> None:
     """Let waiting calls run. A run that is open takes it at once, else the next `run --resume`.
 
@@ -48,6 +50,7 @@ def approve(
             session,
             calls,
             lambda call: ApprovalDecision(call_id=call, is_approved=True, scope=scope, arguments=arguments),
+            database=database,
         )
 
 
@@ -55,6 +58,7 @@ def deny(
     session: Id,
     calls: Calls = None,
     reason: Annotated[str, typer.Option(help="Told to the model.")] = "",
+    database: Database = None,
 ) -> None:
     """Waiting calls may not run; the model is told so.
 
@@ -63,7 +67,12 @@ def deny(
     from glm_agent.messages import ApprovalDecision
 
     with reporting():
-        _decide(session, calls, lambda call: ApprovalDecision(call_id=call, is_approved=False, reason=reason))
+        _decide(
+            session,
+            calls,
+            lambda call: ApprovalDecision(call_id=call, is_approved=False, reason=reason),
+            database=database,
+        )
 
 
 def decide(
@@ -76,6 +85,7 @@ def decide(
     ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="It did not take effect.")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="It did not take effect: run it again.")] = False,
+    database: Database = None,
 ) -> None:
     """Say what came of a call that a process left when it died.
 
@@ -95,7 +105,8 @@ def decide(
         fail(f"'{reason}' is one word too many: a reason belongs to --failed; put a result of several words in quotes")
     outcome: Any = "failed" if failed else "retry" if retry else "done"
     with reporting():
-        _leave(session, [OutcomeDecision(call_id=call, outcome=outcome, text=reason if failed else done or "")])
+        decision = OutcomeDecision(call_id=call, outcome=outcome, text=reason if failed else done or "")
+        _leave(session, [decision], database=database)
 
 
 def _check_arguments(text: str, calls: Sequence[str] | None) -> None:
@@ -111,10 +122,10 @@ def _check_arguments(text: str, calls: Sequence[str] | None) -> None:
         raise ConfigurationError("--arguments are for one call: name it")
 
 
-def _decide(session: str, calls: Sequence[str] | None, decided: Any) -> None:
-    from glm_agent.journal import Journal
-
-    with Journal() as journal:
+def _decide(
+    session: str, calls: Sequence[str] | None, decided: Callable[[str], Decision], *, database: str | None
+) -> None:
+    with sessions_at(database) as journal:
         every = journal.waiting(session)
     waiting = [each.call_id for each in every if each.kind == "approval_requested"]
     if not calls and len(waiting) != 1:
@@ -122,19 +133,18 @@ def _decide(session: str, calls: Sequence[str] | None, decided: Any) -> None:
         begun = [each.call_id for each in every if each.kind == "outcome_unknown"]
         more = f"; of unknown outcome, for `sessions decide`: {', '.join(begun)}" if begun else ""
         raise ConfigurationError(f"which call of session '{session}' is meant? waiting for approval: {known}{more}")
-    _leave(session, [decided(call) for call in (waiting if not calls or "all" in calls else calls)])
+    chosen = waiting if not calls or "all" in calls else calls
+    _leave(session, [decided(call) for call in chosen], database=database)
 
 
-def _leave(session: str, decisions: Sequence[Decision]) -> None:
-    from glm_agent.journal import Journal
-
-    with Journal() as journal:
+def _leave(session: str, decisions: Sequence[Decision], *, database: str | None) -> None:
+    with sessions_at(database) as journal:
         for decision in decisions:
             journal.decide(session, decision)
         _say_what_follows(journal, session, decisions)
 
 
-def _say_what_follows(journal: Journal, session: str, decisions: Sequence[Decision]) -> None:
+def _say_what_follows(journal: Sessions, session: str, decisions: Sequence[Decision]) -> None:
     kept = f"kept for session '{session}': {', '.join(each.call_id for each in decisions) or 'nothing'}"
     if journal.is_open(session):
         say(f"{kept}; the run that has it open takes it")

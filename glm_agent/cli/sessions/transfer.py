@@ -12,6 +12,7 @@ from glm_agent.cli import formats, phrases
 from glm_agent.cli.database import Database, sessions_at
 from glm_agent.cli.exits import fail, reporting, say
 from glm_agent.cli.sessions.arguments import Id
+from glm_agent.errors import JournalError
 
 
 def export(session: Id, database: Database = None) -> None:
@@ -25,6 +26,29 @@ def export(session: Id, database: Database = None) -> None:
         missing = journal.missing_results(session)
     if missing:
         say(f"no longer kept, so not in the export: {phrases.count(len(missing), 'long result')}: {', '.join(missing)}")
+
+
+def move(
+    session: Id,
+    to: Annotated[str, typer.Option("--to", metavar="URL|FILE", help="A database, or the file of a journal.")],
+    database: Database = None,
+) -> None:
+    """Carry a session from the journal into a database, or back; it is deleted where it was.
+
+    [bold]Examples[/bold]
+
+      glm-agent sessions move nightly --to postgresql://agent@db/agent
+
+      glm-agent sessions move nightly --database sqlite:///runs.db --to .glm-agent/journal.db
+    """
+    with reporting(), sessions_at(database) as source, sessions_at(to) as target:
+        if source.place == target.place:
+            fail(f"session '{session}' is in '{source.place}' already")
+        if source.has(session) and source.is_open(session):
+            raise JournalError(f"session '{session}' is open, or waits for a worker: move it when that is over")
+        target.import_(source.export(session), takes_setup=True)
+        source.delete(session)
+    say(f"session '{session}' is now in '{target.place}'")
 
 
 def import_session(
