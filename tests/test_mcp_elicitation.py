@@ -22,8 +22,11 @@ from glm_agent.mcp.patience import Patience
 from glm_agent.mcp.peer import Peer
 from glm_agent.mcp.visits import Visits
 from glm_agent.messages import Notice, ToolProgress
+from glm_agent.registry import ToolRegistry
 from glm_agent.registry.asking import DISMISSED, Question
 from glm_agent.registry.bound import Bound
+from glm_agent.serve.offers import Offer
+from glm_agent.serve.server import ToolServer
 from glm_agent.simulate import ScriptedModel
 
 SERVER = str(Path(__file__).parent / "servers" / "asking.py")
@@ -152,6 +155,24 @@ async def test_a_server_that_asks_as_older_protocols_do_is_spoken_to_in_one_of_t
     config = ServerConfig(name="asking", transport="memory", instance=server, is_legacy=is_legacy)
     call = ToolCall(id="1", name="asking__order", arguments="{}")
     assert said in await outcome(Agent(ScriptedModel([call, "done"]), mcp_servers=[config], ask=ask))
+
+
+@pytest.mark.anyio
+async def test_a_server_that_never_has_enough_is_given_up():
+    async def run(request: Any) -> Any:
+        question = {"mode": "form", "message": "More?", "requestedSchema": {"type": "object", "properties": {}}}
+        asked = {"more": {"method": "elicitation/create", "params": question}}
+        return types.InputRequiredResult.model_validate({"resultType": "input_required", "inputRequests": asked})
+
+    async def ask(question: Question) -> Any:
+        return {}
+
+    offer = Offer(tool=types.Tool(name="order", input_schema={"type": "object"}), run=run)
+    server = ToolServer(ToolRegistry(), extra=[offer]).server
+    config = ServerConfig(name="asking", transport="memory", instance=server)
+    call = ToolCall(id="1", name="asking__order", arguments="{}")
+    said = await outcome(Agent(ScriptedModel([call, "done"]), mcp_servers=[config], ask=ask))
+    assert "it asked again and again, and was given up" in said
 
 
 @pytest.mark.anyio

@@ -13,10 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from glm_agent.mcp import names, values
-from glm_agent.mcp.authorization import OAuth
+from glm_agent.mcp import http_fields, names, values
 from glm_agent.mcp.config import ServerConfig, Transport
-from glm_agent.mcp.oauth_fields import read_oauth
 
 _KINDS: Mapping[str, Transport] = {
     "stdio": "stdio",
@@ -89,40 +87,6 @@ def _unquoted(text: str) -> str:
 
 def _cwd(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
     return replace(config, cwd=values.text(value, context, key))
-
-
-def _url(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
-    return replace(config, url=values.text(value, context, key))
-
-
-def _headers(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
-    if isinstance(value, list):
-        lines = values.texts(cast("list[object]", value), context, key)
-        pairs = (line.partition(":") for line in lines)
-        return replace(config, headers={**config.headers, **{name.strip(): text.strip() for name, _, text in pairs}})
-    return replace(config, headers={**config.headers, **values.mapping(value, context, key)})
-
-
-def _env_headers(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
-    named = values.mapping(value, context, key)
-    found = {header: values.variable(name, context, key, header) for header, name in named.items()}
-    return replace(config, headers={**config.headers, **found})
-
-
-def _bearer(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
-    token = values.variable(value, context, key)
-    return replace(config, headers={**config.headers, "Authorization": f"Bearer {token}"})
-
-
-def _token(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
-    return replace(config, headers={**config.headers, "Authorization": f"Bearer {values.text(value, context, key)}"})
-
-
-def _auth(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
-    """``"oauth"``, a token, or Cursor's table of a registered client."""
-    if isinstance(value, str):
-        return replace(config, oauth=OAuth()) if value == "oauth" else _token(config, key, value, context)
-    return replace(config, oauth=read_oauth(value, context, key))
 
 
 def _transport(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
@@ -212,10 +176,6 @@ def _roots(config: ServerConfig, key: str, value: Any, context: values.Context) 
     return replace(config, roots=tuple(str(folder / Path(name).expanduser()) for name in named))
 
 
-def _oauth(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
-    return replace(config, oauth=read_oauth(value, context, key))
-
-
 SAYS_TRANSPORT = ("type", "transport", "transportType")
 
 FIELDS: Mapping[str, Field] = {
@@ -227,12 +187,12 @@ FIELDS: Mapping[str, Field] = {
     "env_vars": _env_vars,
     "envFile": _env_file,
     **dict.fromkeys(("cwd", "workingDirectory", "working_directory"), _cwd),
-    **dict.fromkeys(("url", "httpUrl", "serverUrl", "baseUrl"), _url),
-    **dict.fromkeys(("headers", "http_headers"), _headers),
-    "env_http_headers": _env_headers,
-    "bearer_token_env_var": _bearer,
-    "bearer_token": _token,
-    "auth": _auth,
+    **dict.fromkeys(("url", "httpUrl", "serverUrl", "baseUrl"), http_fields.url),
+    **dict.fromkeys(("headers", "http_headers"), http_fields.headers),
+    "env_http_headers": http_fields.env_headers,
+    "bearer_token_env_var": http_fields.bearer,
+    "bearer_token": http_fields.token,
+    "auth": http_fields.auth,
     **dict.fromkeys(
         ("allow", "tools", "includeTools", "allowedTools", "allowed_tools", "enabled_tools", "enabledTools"), _allow
     ),
@@ -251,7 +211,7 @@ FIELDS: Mapping[str, Field] = {
     "resources": _resources,
     "skills": _skills,
     "roots": _roots,
-    "oauth": _oauth,
+    "oauth": http_fields.oauth,
 }
 
 _NOTHING = "it changes nothing here"

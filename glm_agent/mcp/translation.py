@@ -8,6 +8,7 @@ from typing import cast
 
 import httpx2
 from mcp import MCPError
+from mcp.client import InputRequiredRoundsExceededError
 from mcp.types import CONNECTION_CLOSED, INVALID_REQUEST
 from pydantic import ValidationError
 
@@ -38,6 +39,8 @@ def translation(error: BaseException, *, is_over: bool) -> Exception:
             first = invalid.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"])
             return Refused(f"its answer breaks the protocol at {place!r}: {first['msg']}")
+        case InputRequiredRoundsExceededError():
+            return Refused("it asked again and again, and was given up")
         case httpx2.HTTPStatusError(response=response):
             return Refused(f"HTTP {response.status_code} {response.reason_phrase}".strip())
         case httpx2.HTTPError() | httpx2.StreamError() | OSError() as broken:
