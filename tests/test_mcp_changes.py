@@ -9,6 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glm_agent.mcp.config import ServerConfig
+from glm_agent.mcp.definition import from_json, to_json
+from glm_agent.mcp.failure import Refused
+from glm_agent.mcp.lock import Locked
 from glm_agent.mcp.remembered import Memory
 from glm_agent.mcp.restarts import LEFT_ALONE_AFTER, LEFT_ALONE_SECONDS, MAX_WAIT_SECONDS, Restarts
 from glm_agent.mcp.server import ServerConnection
@@ -85,6 +88,25 @@ async def test_a_server_of_now_is_subscribed_to_from_the_second_turn_on(tmp_path
         for _ in range(3):
             assert "new" in await names(connection)
         assert await lists(connection) == asked, "a change is told, nobody has to ask"
+        await connection.aclose()
+
+
+@pytest.mark.anyio
+async def test_what_was_not_accepted_is_told_while_the_server_runs(tmp_path: Path) -> None:
+    memory = Told(tmp_path)
+    memory.keep(CONFIG, tools=[], ttl_seconds=0, is_legacy=True)
+    events: list[Event] = []
+    known = ServerConnection(CONFIG)
+    accepted = Locked(tools={tool.name: from_json(to_json(tool)) for tool in await known.tools()})
+    await known.aclose()
+    connection = ServerConnection(CONFIG, memory=memory, locked=accepted, on_event=events.append)
+    with anyio.fail_after(30):
+        await connection.call("grow", {})
+        await memory.grown.wait()
+        assert "its tool 'new' is not in the lock file" in str(events)
+        assert await names(connection) == {"grow", "lists"}
+        with pytest.raises(Refused, match="not in the lock file"):
+            await connection.call("new", {})
         await connection.aclose()
 
 

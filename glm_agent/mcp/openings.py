@@ -39,6 +39,8 @@ class Openings:
     """Where it is kept what the server was like; None keeps nothing."""
     clock: Callable[[], float] = time.monotonic
     restarts: Restarts = field(default_factory=Restarts)
+    on_listed: Callable[[Link], None] = field(default=lambda link: None)  # noqa: ARG005
+    """Called when the server has listed its tools: when it has become ready, and when they have changed."""
     state: State = "idle"
     _owners: dict[anyio.lowlevel.EventLoopToken, Owner] = field(
         default_factory=dict[anyio.lowlevel.EventLoopToken, Owner]
@@ -76,8 +78,11 @@ class Openings:
             raise self._again(owner.error) if owner.error else self._error("it was closed while it started")
         return owner, owner.link
 
-    def open(self) -> Owner:
-        """Begin to open on this event loop. Raises ``MCPServerError`` when that was in vain a moment ago."""
+    def open(self, *, is_beside: bool = False) -> Owner:
+        """Begin to open on this event loop; ``is_beside`` where nobody waits for it, so that failures are told.
+
+        Raises ``MCPServerError`` when that was in vain a moment ago.
+        """
         self._refuse_haste()
         token = anyio.lowlevel.current_token()
         owner = Owner(
@@ -86,6 +91,7 @@ class Openings:
             on_change=lambda owner: self._changed(token, owner),
             is_legacy=self._speaks_legacy(),
             callbacks=self.callbacks,
+            is_beside=is_beside,
         )
         self._owners[token] = owner
         self._began = self.clock()
@@ -111,6 +117,10 @@ class Openings:
         """Tell a person something about the server."""
         self._tell(sentence(self.config, shown(self.config, said, limit=limit)), level="warning")
 
+    def say_absent(self, error: MCPServerError) -> None:
+        """Tell a person that the server, which nobody waits for, cannot be had."""
+        self._tell(f"it is not there yet: {error}", level="warning")
+
     # -- the books --------------------------------------------------------------------------------------
 
     def _refuse_haste(self) -> None:
@@ -132,6 +142,7 @@ class Openings:
                 self._tell(f"its tools have changed: {_count(owner.link)} from the next turn on")
             else:
                 self._became_ready(owner.link)
+            self.on_listed(owner.link)
             return
         if self._owners.get(token) is owner:
             del self._owners[token]
@@ -157,9 +168,12 @@ class Openings:
         self._last_error = error
         if was_ready:
             self._tell(str(error), level="warning")
-        elif self.memory is not None:
-            # The next run is to wait for it, and to say so where it cannot be had.
-            self.memory.forget(self.config)
+        else:
+            if owner.is_beside:
+                self.say_absent(error)
+            if self.memory is not None:
+                # The next run is to wait for it, and to say so where it cannot be had.
+                self.memory.forget(self.config)
         self._enter("needs authorization" if owner.is_unauthorized else "failed")
 
     def _enter(self, state: State, about: str = "") -> None:

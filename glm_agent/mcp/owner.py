@@ -50,6 +50,8 @@ class Owner:
     is_legacy: bool = False
     """Whether it is known to speak no newer protocol; it is asked after all where it turns the older one away."""
     callbacks: Callbacks = field(default_factory=Callbacks)
+    is_beside: bool = False
+    """Whether it was opened while nobody waited for it."""
     link: Link | None = None
     error: MCPServerError | None = None
     """Why it could not be opened, or why it ended by itself."""

@@ -25,12 +25,12 @@ from glm_agent.mcp.failure import Lost, Refused, ServerDied, SessionLost, Unknow
 from glm_agent.mcp.handle import TaskHandle
 from glm_agent.mcp.lock import Locked, changes
 from glm_agent.mcp.openings import Openings, State
-from glm_agent.mcp.owner import Owner, detach
+from glm_agent.mcp.owner import Owner
 from glm_agent.mcp.quarantine import Quarantine
 from glm_agent.mcp.reads import Reads
 from glm_agent.mcp.remembered import Memory
 from glm_agent.mcp.restarts import Restarts
-from glm_agent.messages import Event, Notice
+from glm_agent.messages import Event
 
 if TYPE_CHECKING:
     from mcp.types import CallToolResult, Tool
@@ -71,11 +71,13 @@ class ServerConnection(Reads):
         """``memory`` keeps what the server was like, for the next process; None keeps nothing."""
         restarts = restarts if restarts is not None else Restarts()
         super().__init__(config, Openings(config, on_event, callbacks or Callbacks(), memory, clock, restarts))
-        self._on_event = on_event
         self._memory = memory
         self._quarantine = Quarantine(locked, partial(self.openings.warn, limit=4000)) if locked is not None else None
         self._promised: tuple[Definition, ...] = ()
         """What was offered before the server could be asked."""
+        self._is_compared = True
+        """Whether it was told how the server differs from that."""
+        self.openings.on_listed = self._compare
 
     @property
     def state(self) -> State:
@@ -93,36 +95,27 @@ class ServerConnection(Reads):
 
     async def start(self) -> None:
         """Start the server, if it is not running, and compare it with the lock file. Raises ``MCPServerError``."""
-        _, link = await self.openings.ready()
-        if self._quarantine is not None:
-            self._quarantine.judge(link.listed)
+        await self.openings.ready()
 
     def start_soon(self) -> None:
         """Start the server in a task of its own; what goes wrong is a notice, and what a call then raises."""
         if self.openings.current is not None:
             return
         try:
-            owner = self.openings.open()
+            self.openings.open(is_beside=True)
         except MCPServerError as error:
-            self._say_absent(error)
-        else:
-            detach(partial(self._verify, owner), name=f"mcp {self.config.name} tools")
+            self.openings.say_absent(error)
 
-    async def _verify(self, owner: Owner) -> None:
-        """Say how the server differs from what it promised. Of this opening alone: asking would start it anew."""
-        await owner.ready.wait()
-        if owner.link is None:
-            if owner.error is not None:
-                self._say_absent(owner.error)
-        elif self._quarantine is not None:
-            self._quarantine.judge(owner.link.listed)
-        elif found := changes(Locked(tools={tool.name: tool for tool in self._promised}), owner.link.listed):
+    def _compare(self, link: Link) -> None:
+        """Say how the server differs from what was accepted, or from what it was said to have, each time it lists."""
+        if self._quarantine is not None:
+            self._quarantine.judge(link.listed)
+        elif not self._is_compared:
+            self._is_compared = True
+            found = changes(Locked(tools={tool.name: tool for tool in self._promised}), link.listed)
             said = ", ".join(f"{change.name!r} is {change.kind}" for change in found[:_SHOWN_CHANGES])
-            self.openings.warn(f"its tools are not what they were: {said}. The next turn has them as they are now")
-
-    def _say_absent(self, error: MCPServerError) -> None:
-        text = f"it is not there yet: {error}"
-        self._on_event(Notice(text=text, level="warning", source=f"mcp:{self.config.name}"))
+            if found:
+                self.openings.warn(f"its tools are not what they were: {said}. The next turn has them as they are now")
 
     async def tools(self) -> tuple[Tool, ...]:
         """What the server offers and the configuration allows. Starts it; raises ``MCPServerError``."""
@@ -144,7 +137,7 @@ class ServerConnection(Reads):
         remembered = self._memory.load(self.config).tools
         if remembered is None:
             return None
-        self._promised = remembered
+        self._promised, self._is_compared = remembered, False
         return self._allowed(self._promised)
 
     @property
