@@ -196,6 +196,7 @@ class Batch:
             is_retried=self._retry_failed,
             priority=self._priority,
             progress=self.progress,
+            on_notice=worker.on_notice,
         )
         try:
             await tasks.put(todo, is_known=worker.is_known)

@@ -6,7 +6,7 @@ Whoever puts them there need not stay: the workers go on, and the same command f
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from glm_agent.durable.rows import Run
 
 POLL_SECONDS: Final = 0.5
+_QUIET_SECONDS: Final = 15.0
+"""Workers look into their queues five times a second."""
 _PUT_AT_ONCE: Final = 500
 _OVER: Final = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 _OVERLAP_SECONDS: Final = 10.0
@@ -48,12 +50,13 @@ class QueuedTasks:
         is_retried: bool,
         priority: int,
         progress: Progress,
+        on_notice: Callable[[str], object],
     ) -> None:
         self._queue, self._sessions = queue_in(url), sessions_in(url)
         self._name, self._batch = queue, batch
         self._agents, self._options = agents, options
         self._is_retried, self._priority = is_retried, priority
-        self._progress = progress
+        self._progress, self._on_notice = progress, on_notice
         self._fetched = set[str]()
 
     async def put(self, todo: Iterable[Item], *, is_known: bool) -> None:
@@ -65,18 +68,28 @@ class QueuedTasks:
 
     async def results(self, wanted: set[bytes]) -> AsyncGenerator[BatchResult]:
         """Results of these keys as they come, until each has one."""
-        since = None
+        since, last = None, time.monotonic()
         while wanted:
             asked = time.time()
             for result in await anyio.to_thread.run_sync(self._ended, since):
                 key = key_hash(result.key)
                 if key in wanted:
                     wanted.discard(key)
+                    last = time.monotonic()
                     yield result
             since = asked - _OVERLAP_SECONDS
             if wanted:
                 self._progress.running = await anyio.to_thread.run_sync(self._running)
+                self._look_for_workers(is_quiet=time.monotonic() - last > _QUIET_SECONDS)
                 await anyio.sleep(POLL_SECONDS)
+
+    def _look_for_workers(self, *, is_quiet: bool) -> None:
+        """Say it where nobody seems to be there to do the work."""
+        said = f"no worker takes from the queue '{self._name}': start one with glm-agent worker --queue {self._name}"
+        is_alone = is_quiet and not self._progress.running
+        if is_alone and not self._progress.waiting:
+            self._on_notice(said)
+        self._progress.waiting = said if is_alone else ""
 
     async def cancel_waiting(self) -> None:
         """Take what no worker has begun out of the queue."""
@@ -92,9 +105,11 @@ class QueuedTasks:
         self._queue.put(specs, queue=self._name)
 
     def _runs(self) -> dict[str, Run]:
-        """The last run of each session of the batch."""
+        """The last run of each session of the batch; what is over is not fetched unless somebody says so."""
         found: dict[str, Run] = {}
-        for run in self._queue.runs(workflow_id_prefix=f"{self._batch}-", load_input=False):
+        every = self._queue.runs(workflow_id_prefix=f"{self._batch}-", load_input=False)
+        self._fetched.update(run.workflow for run in every if not run.is_active)
+        for run in every:
             known = found.get(run.session)
             if known is None or known.number < run.number:
                 found[run.session] = run
@@ -114,8 +129,8 @@ class QueuedTasks:
             return None
         reason = (run.outcome or {}).get("stop_reason")
         if reason == "end_turn" or (reason is not None and reason not in OPEN_REASONS and not self._is_retried):
+            self._fetched.discard(run.workflow)
             return None
-        self._fetched.add(run.workflow)  # not this one, but the run that follows it
         if reason is not None and reason not in OPEN_REASONS:
             return self._new(item, f"{first}.{number + 1}")
         is_said = any(isinstance(fact, UserMessage) for fact in self._sessions.facts(session))

@@ -192,7 +192,8 @@ def exit_code(report: BatchReport) -> int:
         codes.add(error_code(report.error))
     elif report.left:
         codes.add(EXIT_CODES["budget"] if report.is_spent else 1)
-    return next((code for code in _MOST_TELLING if code in codes), 0)
+    is_complete = not report.left and not report.failed  # a run that was cancelled has no code of its own
+    return next((code for code in _MOST_TELLING if code in codes), 0 if is_complete else 1)
 
 
 def _execute(batch: Batch, view: BatchView, *, is_named: bool, has_workers: bool) -> int:
