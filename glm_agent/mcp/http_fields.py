@@ -15,10 +15,12 @@ from glm_agent.mcp.oauth_fields import read_oauth
 
 
 def url(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
+    """Where the server is."""
     return replace(config, url=values.text(value, context, key))
 
 
 def headers(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
+    """Sent with every request: an object, or a list of lines."""
     if isinstance(value, list):
         lines = values.texts(cast("list[object]", value), context, key)
         pairs = (line.partition(":") for line in lines)
@@ -27,17 +29,20 @@ def headers(config: ServerConfig, key: str, value: Any, context: values.Context)
 
 
 def env_headers(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
+    """Headers whose values are in variables, by the names of these."""
     named = values.mapping(value, context, key)
     found = {header: values.variable(name, context, key, header) for header, name in named.items()}
     return replace(config, headers={**config.headers, **found})
 
 
 def bearer(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
+    """The variable that holds the server's token."""
     token = values.variable(value, context, key)
     return replace(config, headers={**config.headers, "Authorization": f"Bearer {token}"})
 
 
 def token(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
+    """The server's token itself."""
     return replace(config, headers={**config.headers, "Authorization": f"Bearer {values.text(value, context, key)}"})
 
 
@@ -49,4 +54,5 @@ def auth(config: ServerConfig, key: str, value: Any, context: values.Context) ->
 
 
 def oauth(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
+    """How a token is got."""
     return replace(config, oauth=read_oauth(value, context, key))
