@@ -1,4 +1,4 @@
-"""Open sockets as streams of bytes with timeouts: asyncio's by ourselves, others by ``httpcore2``. Exceptions are ``httpx2``'s."""
+"""Sockets as streams of bytes with timeouts: asyncio's our own way, others through ``httpcore2``; ``httpx2``'s exceptions."""
 
 from __future__ import annotations
 
