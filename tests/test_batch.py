@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -157,6 +158,12 @@ def test_one_task_file_and_many_lines() -> None:
         assert each["cost_usd"] > 0
 
 
+def test_batches_run_on_trio_too() -> None:
+    batch = Batch([{"prompt": str(n)} for n in range(5)], model=answering(), out="out.jsonl", concurrency=2)
+    report = anyio.run(batch.run, backend="trio")
+    assert (report.answered, len(results())) == (5, 5)
+
+
 def test_lines_with_tasks_prompts_and_models_of_their_own() -> None:
     Path("more").mkdir()
     Path("more/T.md").write_text("say ok")
@@ -261,6 +268,35 @@ def test_two_processes_cannot_run_one_batch(tmp_path: Path) -> None:
         pytest.raises(ConfigurationError, match=r"is running already \(process \d+ on"),
     ):
         run([{"prompt": "say a"}])
+
+
+def test_tasks_may_come_through_a_pipe_and_results_need_a_file() -> None:
+    reading, writing = os.pipe()
+    with open(writing, "wb") as pipe:
+        pipe.write(b'{"prompt": "say piped"}\n')
+    assert run(f"/dev/fd/{reading}").answered == 1
+    os.close(reading)
+    for out in ("/dev/full", "."):
+        with pytest.raises(ConfigurationError, match="no file that can be read again"):
+            run([{"prompt": "say a"}], out=out)
+
+
+def test_a_disk_that_is_full_stops_the_batch_and_keeps_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, write = answering(), os.write
+
+    def limited(descriptor: int, data: bytes) -> int:
+        if b"batch_result" in data and Path("out.jsonl").stat().st_size > 600:
+            return write(descriptor, data[:20])
+        return write(descriptor, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", limited)
+        report = run([{"prompt": str(n)} for n in range(9)], model=model, concurrency=1)
+    assert isinstance(report.error, JournalError)
+    assert "cannot be written to" in report.stopped
+    assert len(results()) == 9 - report.left < 9
+    assert run([{"prompt": str(n)} for n in range(9)], model=model).answered == 9
+    assert len(model.asked) == 9, "what was answered came from the journal"
 
 
 # -- failures

@@ -54,7 +54,7 @@ class Agents:
     """The agents of a batch; a context manager around its run."""
 
     def __init__(
-        self, *, task: Path | None, folder: Path, arguments: Arguments, journal: Journal, purse: Purse
+        self, *, task: Path | None, folder: Path, arguments: Arguments | None, journal: Journal, purse: Purse
     ) -> None:
         self._default = read_task(task) if task is not None else None
         self._folder = folder
@@ -77,7 +77,7 @@ class Agents:
             if not name.startswith(_REMOTE) and not path.is_file():
                 raise ConfigurationError(f"there is no attachment '{path}'")
         settings = (str(task.path) if task is not None else "", item.line.model or "")
-        if settings not in self._checked:
+        if self._arguments is not None and settings not in self._checked:  # else workers make them, from data
             self._made(item, task)
             self._checked.add(settings)
 
@@ -136,6 +136,7 @@ class Agents:
         return self._files[name]
 
     def _made(self, item: Item, task: Task | None) -> Agent:
+        assert self._arguments is not None
         arguments = dict(self._arguments(task))
         if item.line.model is not None:
             arguments["model"] = item.line.model

@@ -20,6 +20,7 @@ from glm_agent.batch.progress import BatchReport, Progress
 from glm_agent.batch.results import BatchResult, ResultsFile
 from glm_agent.batch.source import TaskLines, key_hash
 from glm_agent.batch.worker import Stopped, Worker
+from glm_agent.driver.groups import unwrapped
 from glm_agent.errors import AgentError, ConfigurationError
 from glm_agent.messages import Event, StopReason
 from glm_agent.models.limit import lane
@@ -100,11 +101,11 @@ class Batch:
         self._name, self._concurrency, self._retry_failed = name, concurrency, retry_failed
         self._priority = priority
         self._purse = Purse(limit_usd=limit_cost_usd)
-        is_file = isinstance(tasks, str | Path) and str(tasks) != "-"
+        path = Path(tasks).expanduser().absolute() if isinstance(tasks, str | Path) else None
         self._agents = Agents(
             task=Path(task).expanduser() if task is not None else None,
-            folder=Path(tasks).expanduser().absolute().parent if is_file else Path.cwd(),  # type: ignore[arg-type]
-            arguments=arguments or overridden(agent_arguments),
+            folder=path.parent if path is not None and path.is_file() else Path.cwd(),
+            arguments=arguments or (overridden(agent_arguments) if database is None else None),
             journal=self._journal,
             purse=self._purse,
         )
@@ -179,7 +180,7 @@ class Batch:
             except AgentError as error:
                 worker.stop(str(error), error)
 
-        async with anyio.create_task_group() as tasks:
+        async with unwrapped(anyio.create_task_group()) as tasks:
             for _ in range(min(self._concurrency, self.progress.left)):
                 tasks.start_soon(work)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -104,6 +105,10 @@ class ResultsFile:
 
         Raises ``ConfigurationError`` where the file holds something else.
         """
+        if self.path.exists() and not self.path.is_file():
+            raise ConfigurationError(
+                f"the results '{self.path}' are no file that can be read again: name one, or leave out --out for stdout"
+            )
         try:
             with self.path.open("rb") as file:
                 for number, line in enumerate(file, start=1):
@@ -138,7 +143,8 @@ class ResultsFile:
             reason = "no space left"
         except OSError as error:
             reason = error.strerror or str(error)
-        os.ftruncate(self._descriptor, end)
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, end)
         raise JournalError(f"the result of '{result.key}' cannot be written to '{self.path}': {reason}")
 
     def close(self) -> None:

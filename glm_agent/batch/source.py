@@ -10,7 +10,6 @@ import json
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, Final
@@ -113,28 +112,30 @@ def session_of(batch: str, item: Item) -> str:
 
 
 def _opened(given: str | Path | Iterable[Mapping[str, Any]]) -> IO[bytes]:
-    if isinstance(given, str | Path) and str(given) != "-":
-        return _file(Path(given))
-    # What comes through a pipe or from a program is read twice too.
-    spool = TemporaryFile()  # noqa: SIM115
+    """A file that can be read twice: what comes through a pipe or from a program is kept in one without a name."""
     if isinstance(given, str | Path):
-        while piece := sys.stdin.buffer.read(1 << 20):
-            spool.write(piece)
-    else:
-        spool.writelines(_line(each) for each in given)
+        return _spooled(sys.stdin.buffer) if str(given) == "-" else _file(Path(given).expanduser())
+    spool = TemporaryFile()  # noqa: SIM115
+    spool.writelines(_line(each) for each in given)
     return spool
 
 
 def _file(path: Path) -> IO[bytes]:
     try:
         file = path.open("rb")
+        if file.seekable():
+            return file
+        with file:
+            return _spooled(file)
     except OSError as error:
         raise ConfigurationError(f"the batch '{path}' cannot be read: {error.strerror or error}") from error
-    with suppress(OSError):
-        file.seek(0)
-        return file
-    file.close()
-    raise ConfigurationError(f"the batch '{path}' cannot be read twice: give a file, or - to read it from stdin")
+
+
+def _spooled(pipe: IO[bytes]) -> IO[bytes]:
+    spool = TemporaryFile()  # noqa: SIM115
+    while piece := pipe.read(1 << 20):
+        spool.write(piece)
+    return spool
 
 
 def _line(given: Mapping[str, Any]) -> bytes:

@@ -13,6 +13,15 @@ from typing import Any
 
 import pytest
 
+from glm_agent import Agent
+from glm_agent.batch import Batch, BatchReport
+from glm_agent.durable import worker_on
+from glm_agent.durable.worker import Work
+from glm_agent.errors import ModelConnectionError
+from glm_agent.messages import ModelResponse, TurnResult
+from glm_agent.simulate import ScriptedModel
+
+OPTIONS = {"model": "simulate:directive"}
 COMMAND = [sys.executable, "-m", "glm_agent.cli"]
 DIRECTIVE = ("--model", "simulate:directive", "--tools", "./tools.py")
 SECONDS = 90
@@ -105,9 +114,44 @@ def test_a_batch_is_done_by_workers_of_which_one_dies(postgres_url: str, place: 
     assert len((here.folder / "deaths.txt").read_text().splitlines()) == len(deaths)
 
 
+def test_what_failed_is_taken_up_again_and_what_ended_only_when_told_to(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLM_AGENT_HOME", str(tmp_path / "home"))
+    asked: list[str] = []
+
+    async def do(work: Work) -> TurnResult:
+        agent = Agent(ScriptedModel([answers.pop(work.session.rpartition("-")[0], "ok")]), journal=work.sessions)
+        asked.append(work.session)
+        if work.is_resumed:
+            return await agent.resume(work.session)
+        return await agent.run(work.prompt, session=work.session)
+
+    answers: dict[str, Any] = {}
+
+    def run(**more: Any) -> dict[str, dict[str, Any]]:
+        batch = Batch(tasks, database=sqlite_url, name="b", out=tmp_path / "r.jsonl", options=OPTIONS, **more)
+        reports.append(batch.run_sync())
+        found = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+        return {each["key"]: each for each in found}
+
+    reports: list[BatchReport] = []
+    tasks = [{"key": "a", "prompt": "a"}]
+    with worker_on(sqlite_url, do):
+        answers["b"] = ModelConnectionError("gone")
+        assert run()["a"]["error"] == {"type": "ModelConnectionError", "message": "gone"}
+        answers["b"] = ModelResponse(text="", finish_reason="sensitive")
+        assert run()["a"]["stop_reason"] == "refusal"
+        assert asked[0] == asked[1], "what failed goes on in its session"
+        assert run()["a"]["stop_reason"] == "refusal"
+        assert len(asked) == 2
+        again = run(retry_failed=True)["a"]
+    assert (again["stop_reason"], again["output"], again["session"]) == ("end_turn", "ok", f"{asked[0]}.2")
+    assert [(each.answered, each.failed, each.left) for each in reports] == [(0, 1, 0)] * 3 + [(1, 0, 0)]
+
+
 def test_what_stays_in_this_process_is_not_for_workers() -> None:
     from glm_agent import ConfigurationError
-    from glm_agent.batch import Batch
 
     with pytest.raises(ConfigurationError, match="'tools' stays in this process"):
         Batch([{"prompt": "x"}], database="sqlite:///x.db", tools=[])
