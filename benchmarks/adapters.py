@@ -77,7 +77,7 @@ class LangChain:
         from langchain_openai import ChatOpenAI
 
         chat = ChatOpenAI(model=model, base_url=self._base_url, api_key="x.y")
-        offered = [tool(function, parse_docstring=True) for function in functions.values()]
+        offered = [tool(each, parse_docstring="Args:" in (each.__doc__ or "")) for each in functions.values()]
         return create_agent(chat, offered, system_prompt=tools.INSTRUCTIONS)
 
     async def run(self, agent: Any) -> str:

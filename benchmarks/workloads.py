@@ -270,6 +270,15 @@ WORKLOADS = (
         metrics=(Metric(key="p50_us", unit="µs", target=1.5, is_stable=False),),
     ),
     Workload(
+        name="engine-step",
+        title="a record in a database, against a bare step of the engine (SQLite)",
+        function="engines.steps",
+        metrics=(
+            Metric(key="wall_us", unit="µs", target=1.2, is_stable=False),
+            Metric(key="cpu_us", unit="µs CPU", target=1.2),
+        ),
+    ),
+    Workload(
         name="long",
         title="step 10,000 of a turn against step 100, window of constant size",
         function="loops.long",

@@ -1,4 +1,4 @@
-"""Sockets as streams of bytes with timeouts: asyncio's our own way, others through ``httpcore2``; ``httpx2``'s exceptions."""
+"""Sockets as streams of bytes with timeouts; exceptions are ``httpx2``'s. On asyncio our own, elsewhere ``httpcore2``'s."""
 
 from __future__ import annotations
 
