@@ -103,6 +103,7 @@ chaos: $(VENV)/.test
 	$(BIN)/python tests/chaos --seed $(SEED) --kills $(KILLS) --tasks $(TASKS)
 	$(BIN)/python tests/chaos --every-record
 	$(BIN)/python tests/chaos --database postgresql --workers 3 --seed $(SEED) --kills $(KILLS) --tasks $(TASKS)
+	$(BIN)/python tests/chaos --database postgresql --every-record --kills 24 --tasks 30 --steps 2 --concurrency 1
 	$(BIN)/python tests/chaos --database postgresql --workers 3 --seed $(SEED) --kills 10 --tasks 80 --signal TERM
 
 # make bench-many    10,000 short tasks through 2 workers on PostgreSQL (MANY=2000): rate, and peak of requests in flight

@@ -4,6 +4,7 @@
     python tests/chaos --every-record                            before and after each record of one task
     python tests/chaos --database postgresql --workers 3         workers, of which one is killed again and again
     python tests/chaos --database postgresql --signal TERM       the same, told to stop: nothing may be repeated
+    python tests/chaos --database sqlite --every-record          worker after worker, each dies one record later
 
 Leaves with 1 where something was lost, happened twice, or was not told.
 """
@@ -23,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
-from embedded import Embedded
+from embedded import Embedded, has_ended
 from verdict import Verdict, judge, orphans
 
 ORPHAN_SECONDS = 15.0
@@ -36,7 +37,7 @@ def random_kills(world: Embedded, *, kills: int, chance: random.Random) -> int:
     while met < kills:
         seen = world.ledger.count()
         pid = world.start()
-        while world.ledger.count() == seen and not _has_ended(pid):
+        while world.ledger.count() == seen and not has_ended(pid):
             time.sleep(0.005)
         time.sleep(chance.uniform(0.0, 0.3))
         os.kill(pid, signal.SIGKILL)
@@ -60,11 +61,6 @@ def every_record(make: Callable[[Path], Embedded], folder: Path) -> tuple[list[E
         if not os.WIFSIGNALED(status):
             return worlds, len(worlds) - 1  # it has fewer records
         _finish(world)
-
-
-def _has_ended(pid: int) -> bool:
-    """Whether it is there no more; its status is left for ``waitpid``."""
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _finish(world: Embedded) -> None:
@@ -126,14 +122,18 @@ def on_a_database(given: argparse.Namespace, folder: Path, *, seed: int) -> tupl
             concurrency=given.concurrency,
             pause_seconds=given.pause,
         )
-        kills = distributed.random_kills(world, kills=given.kills, number=number, chance=random.Random(seed))
+        if given.every_record:
+            kills = distributed.every_record(world, kills=given.kills)
+        else:
+            kills = distributed.random_kills(world, kills=given.kills, number=number, chance=random.Random(seed))
         in_flight = 0 if given.signal == "TERM" else kills * given.concurrency
         verdict = _judged(world, in_flight=in_flight)  # type: ignore[arg-type]
     if given.signal == "TERM" and (verdict.unknown or verdict.retried):
         verdict.problems.append(
             f"told to stop, {verdict.unknown} outcomes are unknown and {verdict.retried} calls repeated"
         )
-    return f"{given.database}, {given.workers} workers, SIG{given.signal} (seed {seed})", [verdict], kills
+    how = "at every record" if given.every_record else f"{given.workers} workers, SIG{given.signal} (seed {seed})"
+    return f"{given.database}, {how}", [verdict], kills
 
 
 @contextmanager

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from embedded import servers, silence
+from embedded import die_at, has_ended, servers, silence
 from world import Ledger, WorldModel, tools
 
 from glm_agent import Agent
 from glm_agent.durable import queue_in, sessions_in
 from glm_agent.durable.queue import TurnSpec
+from glm_agent.durable.session import DatabaseSession
 
 QUIET_SECONDS = 60.0
 """Where nothing has happened for so long, nothing will."""
@@ -41,14 +42,16 @@ class Distributed:
         queue.put(TurnSpec(session=f"t{number}", prompt=f"t{number}") for number in range(self.tasks))
         queue.close()  # a process that is made by a fork must not have these connections
 
-    def start(self) -> None:
-        """One more worker."""
+    def start(self, *, dies_at: int | None = None) -> None:
+        """One more worker; ``dies_at``: it kills itself before (even) or after (odd) half so many records."""
         if pid := os.fork():
             self.running.append(pid)
             return
         try:
             os.chdir(self.folder)
             silence(self.folder / f"worker-{os.getpid()}.log")
+            if dies_at is not None:
+                die_at(DatabaseSession, "_write", dies_at)
             self._serve()
         finally:
             os._exit(1)
@@ -128,3 +131,19 @@ def random_kills(world: Distributed, *, kills: int, number: int, chance: random.
         done += 1
     world.finish()
     return done
+
+
+def every_record(world: Distributed, *, kills: int) -> int:
+    """Worker after worker kills itself one record later than the one before; how many did."""
+    for number in range(kills):
+        world.start(dies_at=number)
+        since = time.monotonic()
+        while not has_ended(world.running[-1]) and time.monotonic() - since < QUIET_SECONDS:
+            time.sleep(0.02)
+        if not has_ended(world.running[-1]):
+            world.finish()  # there is nothing left to do, so it has no such record
+            return number
+        os.waitpid(world.running.pop(), 0)
+    world.start()
+    world.finish()
+    return kills

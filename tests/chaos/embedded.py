@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -43,7 +44,7 @@ class Embedded:
             os.chdir(self.folder)
             silence(self.folder / "worker.log")
             if dies_at is not None:
-                _die_at(dies_at)
+                die_at(SessionLog, "append", dies_at)
             report = self._batch().run_sync()
             code = 0 if report.answered == self.tasks else 3
         except BaseException:
@@ -77,21 +78,25 @@ class Embedded:
         )
 
 
-def _die_at(place: int) -> None:
-    """Kill this process at a record: the seam that every record goes through is counted."""
-    append, seen = SessionLog.append, [0]
+def die_at(kind: type, method: str, place: int) -> None:
+    """Kill this process at a record: the method that every record goes through is counted."""
+    keep, seen = getattr(kind, method), itertools.count()
 
-    def counted(self: SessionLog, *arguments: Any, **keywords: Any) -> Any:
-        number = seen[0]
-        seen[0] += 1
+    def counted(*arguments: Any, **keywords: Any) -> Any:
+        number = next(seen)
         if place == 2 * number:
             os.kill(os.getpid(), signal.SIGKILL)
-        kept = append(self, *arguments, **keywords)
+        kept = keep(*arguments, **keywords)
         if place == 2 * number + 1:
             os.kill(os.getpid(), signal.SIGKILL)
         return kept
 
-    SessionLog.append = counted  # type: ignore[method-assign]
+    setattr(kind, method, counted)
+
+
+def has_ended(pid: int) -> bool:
+    """Whether it is there no more; its status is left for ``waitpid``."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def silence(log: Path) -> None:
