@@ -7,12 +7,13 @@ import os
 import sqlite3
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from glm_agent import Agent, tool
 from glm_agent.agent import stores
-from glm_agent.durable import Address, sessions_in
+from glm_agent.durable import Address, queue_in, sessions_in
 from glm_agent.durable import engine as engines
 from glm_agent.errors import ConfigurationError, JournalError
 from glm_agent.journal import Journal
@@ -137,6 +138,27 @@ def test_a_closed_session_keeps_nothing_more(sqlite_url: str) -> None:
         session.close()
         with pytest.raises(JournalError, match="session 'one' is closed"):
             session.keep(UserMessage(text="late"))
+
+
+def test_who_lost_the_session_to_another_process_keeps_nothing_more(url: str) -> None:
+    with sessions_in(url) as store, store.open("one") as session:
+        session.keep(TurnStarted(session="one", model="m"))
+        with queue_in(url) as elsewhere:
+            assert elsewhere.cancel("one")
+        with pytest.raises(JournalError, match="goes on in another process, or was cancelled"):
+            session.keep(UserMessage(text="late"))
+        assert [fact.kind for fact in store.facts("one")] == ["turn_started"]
+
+
+def test_nothing_is_begun_on_a_disk_that_is_nearly_full(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with sessions_in(sqlite_url) as store, store.open("one") as session:
+        session.keep(TurnStarted(session="one", model="m"))
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**20))
+        with pytest.raises(JournalError, match=r"there are 1 MiB left for '.*runs\.db': make room, at least 64 MiB"):
+            session.keep(UserMessage(text="no room"))
+        monkeypatch.undo()
+        session.keep(UserMessage(text="room again"))
+        assert [fact.kind for fact in session.facts] == ["turn_started", "user_message"]
 
 
 def test_one_process_works_on_one_database_at_a_time(tmp_path: Path) -> None:
