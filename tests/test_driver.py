@@ -1239,6 +1239,23 @@ async def test_a_fact_that_was_kept_is_in_the_turn_also_when_the_gate_is_cancell
     assert made.turn.messages == (HELLO, DONE)
 
 
+@pytest.mark.anyio
+async def test_one_gate_is_held_from_an_intent_to_its_calls_result() -> None:
+    memory, passed = Memory(), list[tuple[int, int]]()
+
+    class Gated(MemorySteps):
+        @asynccontextmanager
+        async def gate(self) -> AsyncIterator[None]:
+            before = len(memory.records)
+            yield
+            passed.append((before, len(memory.records)))
+
+    made = await driver(Scripted(asking("write"), DONE), toolbox(write=_name), steps=Gated(memory, "h"))
+    await made.run()
+    kinds = [[record.kind for record in memory.records[first:last]] for first, last in passed]
+    assert kinds == [["model_response"], ["intent", "tool_result"], ["model_response"]]
+
+
 @pytest.mark.parametrize("names", [("hang",), ("hang", "hang")])
 def test_cancellation_of_a_bare_asyncio_task_is_not_swallowed(names: tuple[str, ...]) -> None:
     began = 0
