@@ -1,4 +1,4 @@
-"""Sockets as streams of bytes with timeouts; exceptions are ``httpx2``'s. On asyncio our own, elsewhere ``httpcore2``'s."""
+"""Sockets as streams of bytes with timeouts: on asyncio our own, elsewhere those of ``httpcore2``."""
 
 from __future__ import annotations
 
