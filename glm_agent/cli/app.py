@@ -16,6 +16,7 @@ from glm_agent.cli.schedule import schedule
 from glm_agent.cli.sessions import sessions
 from glm_agent.cli.simulate import simulate
 from glm_agent.cli.tools import tools
+from glm_agent.cli.viewing import view
 from glm_agent.cli.worker import worker
 
 app = typer.Typer(
@@ -43,6 +44,7 @@ app.add_typer(sessions, name="sessions")
 app.command()(worker)
 app.add_typer(runs, name="runs")
 app.add_typer(schedule, name="schedule")
+app.command()(view)
 app.command()(simulate)
 app.command()(doctor)
 

@@ -10,11 +10,15 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, cast
 
 from glm_agent.errors import AgentError
 from glm_agent.messages import Event, StopReason, TurnResult, Usage
 from glm_agent.models.catalog import cost_usd
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 Format: TypeAlias = Literal["text", "json", "jsonl"]
 
@@ -145,12 +149,22 @@ def of_error(error: BaseException, spent: Spent, *, exit_code: int, session: str
     return _result(spent, None, reason, str(error), exit_code=exit_code, session=session, error=failure)
 
 
+def read_line(line: bytes) -> Event | Result:
+    """What a line of ``jsonl`` says; ``ValueError`` where it is none."""
+    return cast("Event | Result", _lines().validate_json(line))
+
+
 def line_schema() -> dict[str, Any]:
     """The JSON Schema of one line of ``jsonl``; that of ``json`` is its ``Result``."""
+    schema = _lines().json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "glm-agent run, version 1", **schema}
+
+
+@cache
+def _lines() -> TypeAdapter[Any]:
     from pydantic import Discriminator, TypeAdapter
 
-    schema = TypeAdapter[Any](Annotated[Event | Result, Discriminator("kind")]).json_schema(mode="serialization")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "glm-agent run, version 1", **schema}
+    return TypeAdapter(Annotated[Event | Result, Discriminator("kind")])
 
 
 def _result(

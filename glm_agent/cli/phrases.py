@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any, Final
 
-from glm_agent.messages import ToolCall, ToolResult, Usage
+from glm_agent.messages import Fact, ToolCall, ToolResult, Usage
 
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """What could move the cursor, recolour the screen or turn text around: models and tools write freely."""
@@ -36,6 +36,32 @@ def outcome(result: ToolResult, *, limit: int = SHOWN_CHARACTERS) -> str:
     more = f" ({lines:,} lines)" if lines > 1 else ""
     pictures = f" + {len(result.attachments)} attached" if result.attachments else ""
     return f"{short(result.content, limit=limit - len(more))}{more}{pictures}"
+
+
+def fact(kept: Fact) -> str:
+    """A fact as people read it; empty for what only machines need."""
+    match kept.kind:
+        case "turn_started":
+            return f"--- turn {kept.turn}: {kept.model}, {count(len(kept.tools), 'tool')}"
+        case "user_message":
+            return f"user: {kept.text}"
+        case "model_response":
+            calls = "".join(f"\ncall: {call(each, limit=400)}" for each in kept.tool_calls)
+            return (f"model: {kept.text.strip()}" if kept.text.strip() else "model:") + calls
+        case "tool_result":
+            return f"{'error' if kept.is_error else 'result'}: {kept.name}: {outcome(kept, limit=400)}"
+        case "approval_requested":
+            return f"waits for approval: {kept.name} ({kept.call_id}) {kept.arguments}"
+        case "approval_decision":
+            return f"{'approved' if kept.is_approved else 'denied'}: {kept.call_id} {kept.reason}"
+        case "outcome_unknown":
+            return f"unknown outcome: {kept.name} ({kept.call_id}) {kept.arguments}"
+        case "outcome_decision":
+            return f"decided: {kept.call_id}: {kept.outcome} {kept.text}"
+        case "turn_stopped":
+            return f"stopped: {kept.stop_reason}: {kept.detail}"
+        case "history_replaced":
+            return f"history replaced: {kept.reason}"
 
 
 def duration(seconds: float) -> str:

@@ -7,7 +7,7 @@ in a region below them, on a terminal only. So what a retry makes void disappear
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -22,6 +22,7 @@ from glm_agent.messages import (
     Notice,
     ReasoningDelta,
     Retrying,
+    StopReason,
     TextDelta,
     ToolCall,
     ToolCallDelta,
@@ -37,10 +38,10 @@ _LEVELS = {"info": "dim", "warning": "yellow", "error": "red"}
 
 
 class View:
-    """Shows events. ``is_quiet`` shows nothing but keeps track of what runs."""
+    """Shows events, on stderr where no ``console`` is given. ``is_quiet`` only keeps track of what runs."""
 
-    def __init__(self, *, is_quiet: bool = False, shows_answer: bool = True) -> None:
-        self._console = Console(stderr=True, quiet=is_quiet, highlight=False, soft_wrap=True)
+    def __init__(self, *, is_quiet: bool = False, shows_answer: bool = True, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, quiet=is_quiet, highlight=False, soft_wrap=True)
         self._region = Region(self._console, is_live=not is_quiet)
         self._shows_answer = shows_answer
         self._started = time.monotonic()
@@ -94,17 +95,21 @@ class View:
 
     def end(self, result: TurnResult, *, cost_usd: float | None) -> None:
         """The last line: how it ended, and what it took."""
-        self.close()
-        is_good = result.stop_reason == "end_turn"
         figures = [
             phrases.count(result.steps, "step"),
             phrases.usage(result.usage),
             phrases.cost(cost_usd),
             phrases.duration(time.monotonic() - self._started),
         ]
-        how = Text("done" if is_good else result.stop_reason, style="bold green" if is_good else "bold red")
-        if not is_good and result.detail:
-            how.append(f": {phrases.clean(result.detail)}", style="red")
+        self.ended(result.stop_reason, result.detail, figures=figures)
+
+    def ended(self, stop_reason: StopReason, detail: str, *, figures: Sequence[str]) -> None:
+        """``end`` for a turn of which only this is known."""
+        self.close()
+        is_good = stop_reason == "end_turn"
+        how = Text("done" if is_good else stop_reason, style="bold green" if is_good else "bold red")
+        if not is_good and detail:
+            how.append(f": {phrases.clean(detail)}", style="red")
         self._console.print(how, Text("·", style="dim"), Text(" · ".join(f for f in figures if f), style="dim"))
 
     def _head(self, started: TurnStarted) -> None:

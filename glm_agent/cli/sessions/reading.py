@@ -14,7 +14,6 @@ from glm_agent.cli.sessions.arguments import Id
 
 if TYPE_CHECKING:
     from glm_agent.journal import SessionSummary
-    from glm_agent.messages import Fact
 
 
 def list_sessions(
@@ -47,7 +46,7 @@ def show(session: Id, database: Database = None) -> None:
     for fact in facts:
         is_step = fact.kind == "model_response"
         step += is_step
-        if text := _said(fact):
+        if text := phrases.fact(fact):
             formats.write(f"{f'[{step}] ' if is_step else ''}{phrases.clean(text)}\n")
 
 
@@ -62,29 +61,3 @@ def _object(summary: SessionSummary) -> dict[str, object]:
     from dataclasses import asdict
 
     return asdict(summary)
-
-
-def _said(fact: Fact) -> str:
-    """A fact as people read it; empty for what only machines need."""
-    match fact.kind:
-        case "turn_started":
-            return f"--- turn {fact.turn}: {fact.model}, {phrases.count(len(fact.tools), 'tool')}"
-        case "user_message":
-            return f"user: {fact.text}"
-        case "model_response":
-            calls = "".join(f"\ncall: {phrases.call(call, limit=400)}" for call in fact.tool_calls)
-            return (f"model: {fact.text.strip()}" if fact.text.strip() else "model:") + calls
-        case "tool_result":
-            return f"{'error' if fact.is_error else 'result'}: {fact.name}: {phrases.outcome(fact, limit=400)}"
-        case "approval_requested":
-            return f"waits for approval: {fact.name} ({fact.call_id}) {fact.arguments}"
-        case "approval_decision":
-            return f"{'approved' if fact.is_approved else 'denied'}: {fact.call_id} {fact.reason}"
-        case "outcome_unknown":
-            return f"unknown outcome: {fact.name} ({fact.call_id}) {fact.arguments}"
-        case "outcome_decision":
-            return f"decided: {fact.call_id}: {fact.outcome} {fact.text}"
-        case "turn_stopped":
-            return f"stopped: {fact.stop_reason}: {fact.detail}"
-        case "history_replaced":
-            return f"history replaced: {fact.reason}"
