@@ -24,6 +24,7 @@ from glm_agent.durable.rows import Run, records_of, runs_of
 from glm_agent.durable.sessions import DatabaseSessions
 from glm_agent.durable.summaries import as_json, summary_now
 from glm_agent.errors import AgentError, JournalError
+from glm_agent.journal.records import StoredRecord
 from glm_agent.messages import JsonObject, TurnResult, UserMessage
 
 REAP_SECONDS: Final = 1.0
@@ -124,19 +125,21 @@ class Worker:
 
     async def _run(self, workflow: str, spec: JsonObject) -> JsonObject:
         session = str(spec["session"])
-        run, attempts = await anyio.to_thread.run_sync(self._look, workflow, session)
+        runs, is_recorded, is_begun = await anyio.to_thread.run_sync(self._look, workflow, session)
+        attempts = next(run.status.recovery_attempts or 1 for run in runs if run.workflow == workflow)
         if attempts > self.max_attempts:
             said = f"given up: {attempts - 1} workers began it and did not live to its end"
             return self._ended(workflow, {"stop_reason": "error", "detail": said, "error": _error("AgentError", said)})
-        self.tell(f"{workflow}: {'goes on' if run else 'begins'}")
-        outcome = await self._done(session, spec)
-        summary = await anyio.to_thread.run_sync(self._summary, session)
+        self.tell(f"{workflow}: {'goes on' if is_recorded else 'begins'}")
+        outcome = await self._done(session, spec, is_begun=is_begun)
+        summary = await anyio.to_thread.run_sync(lambda: as_json(summary_now(self._engine.database, runs)))
         return self._ended(workflow, {**outcome, "summary": summary})
 
-    async def _done(self, session: str, spec: JsonObject) -> JsonObject:
+    async def _done(self, session: str, spec: JsonObject, *, is_begun: bool) -> JsonObject:
         """The outcome of a turn; where the database fails, it is tried again: that is no fault of the turn."""
         for attempt in range(1, _TRIES + 1):
-            is_begun = await anyio.to_thread.run_sync(self._is_begun, session)
+            if attempt > 1:
+                is_begun = await anyio.to_thread.run_sync(self._is_begun, session)
             try:
                 return _outcome(await self.do(self._work(session, spec, is_begun=is_begun)))
             except JournalError as error:
@@ -158,20 +161,16 @@ class Worker:
             sessions=self._sessions,
         )
 
-    def _look(self, workflow: str, session: str) -> tuple[bool, int]:
-        """Whether something of this run is on record, and how often it was begun."""
-        run = next(run for run in runs_of(self._engine.database, session) if run.workflow == workflow)
-        return bool(records_of(self._engine.database, [run])), run.status.recovery_attempts or 1
+    def _look(self, workflow: str, session: str) -> tuple[list[Run], bool, bool]:
+        """The runs of the session, whether something of this one is on record, and whether its message is."""
+        runs = runs_of(self._engine.database, session)
+        stored = records_of(self._engine.database, [run for run in runs if run.workflow == workflow])
+        return runs, bool(stored), _has_message(stored)
 
     def _is_begun(self, session: str) -> bool:
         """Whether this run's message is on record, so that the turn is gone on with."""
         runs = runs_of(self._engine.database, session)
-        last: list[Run] = runs[-1:]
-        return any(isinstance(line.record, UserMessage) for line in records_of(self._engine.database, last))
-
-    def _summary(self, session: str) -> JsonObject:
-        database = self._engine.database
-        return as_json(summary_now(database, runs_of(database, session)))
+        return _has_message(records_of(self._engine.database, runs[-1:]))
 
     def _ended(self, workflow: str, outcome: JsonObject) -> JsonObject:
         detail = f": {outcome['detail']}" if outcome.get("detail") else ""
@@ -201,6 +200,10 @@ class Worker:
         query = sa.text(f"SELECT DISTINCT executor_id FROM {name} WHERE status = 'PENDING'")
         with self._engine.database.engine.connect() as connection:
             return [str(row[0]) for row in connection.execute(query)]
+
+
+def _has_message(stored: Sequence[StoredRecord]) -> bool:
+    return any(isinstance(line.record, UserMessage) for line in stored)
 
 
 def _outcome(result: TurnResult) -> JsonObject:
