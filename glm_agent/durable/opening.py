@@ -33,6 +33,8 @@ class Description:
     """What a front door needs to go on in the same way."""
     origin: Origin | None = None
     """Of a session that came from elsewhere."""
+    is_arriving: bool = False
+    """Whether the run holds what comes from elsewhere: it counts when it is there to its end."""
 
 
 def opened(engine: Engine, session: str, runs: Sequence[Run], *, described: Description) -> tuple[Place, int]:
@@ -50,7 +52,14 @@ def opened(engine: Engine, session: str, runs: Sequence[Run], *, described: Desc
     spec: JsonObject = {"session": session, "origin": asdict(origin)}
     if described.options is not None:
         spec["options"] = described.options
+    if described.is_arriving:
+        spec["arriving"] = True
     return _Held(engine, engine.attach(workflow_id(session, number), spec), session, origin), 0
+
+
+def is_in_part(runs: Sequence[Run]) -> bool:
+    """Whether a session was on its way here when what brought it died."""
+    return bool(runs) and runs[0].spec.get("arriving") is True and runs[0].outcome is None
 
 
 def end_dead(database: Database, runs: Sequence[Run], session: str) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, Self, cast
 from glm_agent.durable import engine as engines
 from glm_agent.durable.address import Address
 from glm_agent.durable.database import Database
-from glm_agent.durable.opening import Description, end_dead, left_by_the_dead, opened
+from glm_agent.durable.opening import Description, end_dead, is_in_part, left_by_the_dead, opened
 from glm_agent.durable.queue import TurnQueue
 from glm_agent.durable.rows import Run, all_runs, records_of, runs_of
 from glm_agent.durable.session import DatabaseSession
@@ -149,6 +149,11 @@ class DatabaseSessions:
         calls = inbox.waiting(self.facts(session_id)).values()
         return [call.request for call in calls if call.place not in decided]
 
+    def left(self, session_id: str) -> Sequence[Decision]:
+        """Decisions on calls that wait which nobody has taken up yet."""
+        found = self._database.left_decisions(checked_id(session_id))
+        return inbox.still_open([(place, inbox.from_text(text)) for place, text in found], self.facts(session_id))
+
     def decide(self, session_id: str, decision: Decision) -> None:
         """Leave a decision on a call that waits, for the process that has the session open, or the next one.
 
@@ -195,15 +200,15 @@ class DatabaseSessions:
         ``takes_setup``: also with which options it ran. They name tools and commands that a resume would run, so only
         from who is trusted.
 
-        Raises ``JournalError`` that names the line that cannot be read, or where the id is taken.
+        All or nothing: what an import left that was cut off, the same import replaces. Raises ``JournalError`` that
+        names the line that cannot be read, or where the id is taken.
         """
         lines, results = spilled.taken_from(lines)
         header, stored = records.from_lines(lines)
         new = checked_id(session_id or str(header.get("id", "")))
         setup = header.get("setup") if takes_setup else None
         options = cast("JsonObject", setup).get("options") if isinstance(setup, dict) else None
-        self._add(new, stored, Description(origin=origin_of(header), options=options or None))
-        spilled.write(results, self.results_of(new))
+        self._add(new, stored, Description(origin=origin_of(header), options=options or None), results=results)
         return new
 
     def fork(
@@ -272,6 +277,11 @@ class DatabaseSessions:
         runs = runs_of(engine.database, session_id)
         if is_new and runs:
             raise JournalError(f"session '{session_id}' exists already: give the new one another id")
+        if is_in_part(runs):
+            raise JournalError(
+                f"session '{session_id}' is in '{self.place}' in part only, because what brought it was cut off: "
+                "import or move it once more, or delete it"
+            )
         place, used = opened(engine, session_id, runs, described=description)
         try:
             stored = records_of(engine.database, runs)
@@ -281,10 +291,26 @@ class DatabaseSessions:
                 place.leave((), updated=time.time())
             raise
 
-    def _add(self, session_id: str, stored: Sequence[StoredRecord], description: Description) -> None:
-        with self._open(session_id, description, is_new=True) as session:
-            for line in stored:
-                session.keep(renamed(line.record, session_id), at=line.at)
+    def _add(
+        self,
+        session_id: str,
+        stored: Sequence[StoredRecord],
+        description: Description,
+        *,
+        results: spilled.Files | None = None,
+    ) -> None:
+        if is_in_part(runs_of(self._database, session_id)):
+            self.delete(session_id)
+        session = self._open(session_id, replace(description, is_arriving=True), is_new=True)
+        try:
+            with session:
+                spilled.write(results or {}, self.results_of(session_id))
+                for line in stored:
+                    session.keep(renamed(line.record, session_id), at=line.at)
+        except BaseException:
+            with suppress(JournalError):
+                self.delete(session_id)
+            raise
 
     def _runs(self, session_id: str) -> list[Run]:
         runs = runs_of(self._database, checked_id(session_id))

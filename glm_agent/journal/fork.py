@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -59,15 +60,14 @@ def fork(
         ConfigurationError: The session has no such step, or the ids cannot be.
         JournalError: There is no such session, or the new id is taken.
     """
-    lines, results = spilled.taken_from(store.export(session_id))
+    lines, _ = spilled.taken_from(store.export(session_id))
     header, stored = records.from_lines(lines)
     header["origin"] = {**header.get("origin", {}), "created": time.time()}
     if options is not None:
         header["setup"] = {"options": options}
     kept = forked(stored, session=session_id, step=step, edit=edit, answer=answer)
-    new = store.import_(records.to_lines(header, kept), session_id=new_id, takes_setup=True)
-    spilled.write(results, store.results_of(new))
-    return new
+    copied = chain(records.to_lines(header, kept), spilled.to_lines(store.results_of(session_id)))
+    return store.import_(copied, session_id=new_id, takes_setup=True)
 
 
 def forked(

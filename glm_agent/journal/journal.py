@@ -6,7 +6,7 @@ import difflib
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
@@ -113,6 +113,10 @@ class Journal:
         calls = inbox.waiting(self.facts(session_id)).values()
         return [call.request for call in calls if call.place not in decided]
 
+    def left(self, session_id: str) -> Sequence[Decision]:
+        """Decisions on calls that wait which nobody has taken up yet."""
+        return inbox.still_open(log.left(self._database, session_id), self.facts(session_id))
+
     def decide(self, session_id: str, decision: Decision) -> None:
         """Leave a decision on a call that waits, for the process that has the session open, or the next one.
 
@@ -170,8 +174,8 @@ class Journal:
         lines, results = spilled.taken_from(lines)
         header, stored = records.from_lines(lines)
         new = checked_id(session_id or str(header.get("id", "")))
-        self._add(new, stored, origin_of(header), setup=_header_setup(header) if takes_setup else None)
-        spilled.write(results, self.results_of(new))
+        setup = _header_setup(header) if takes_setup else None
+        self._add(new, stored, origin_of(header), setup=setup, results=results)
         return new
 
     def fork(
@@ -284,12 +288,21 @@ class Journal:
         lock.acquire(session_id)
         return lock
 
-    def _add(self, session_id: str, stored: list[StoredRecord], origin: Origin, *, setup: Setup | None = None) -> None:
-        """Write a whole session at once, under its lock."""
+    def _add(
+        self,
+        session_id: str,
+        stored: list[StoredRecord],
+        origin: Origin,
+        *,
+        setup: Setup | None = None,
+        results: spilled.Files | None = None,
+    ) -> None:
+        """Write a whole session at once, under its lock: it is there when its long results are."""
         lock = self._locked(session_id)
         try:
             if log.find(self._database, session_id):
                 raise JournalError(f"session '{session_id}' exists already: give the new one another id")
+            spilled.write(results or {}, self.results_of(session_id))
             own = [replace(line, record=renamed(line.record, session_id)) for line in stored]
             log.add(self._database, session_id, stored=own, origin=origin, setup=setup)
         finally:

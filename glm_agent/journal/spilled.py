@@ -44,13 +44,18 @@ def taken_from(lines: Iterable[str]) -> tuple[list[str], Files]:
 
 
 def write(files: Files, folder: Path) -> None:
-    """Put the results into a folder, made where it is new, for their owner's eyes only."""
-    if files:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, content in files.items():
-        path = folder / name
-        path.touch(mode=0o600)
-        path.write_bytes(content)
+    """Put the results into a folder, made where it is new, for their owner's eyes only; else ``JournalError``."""
+    try:
+        if files:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, content in files.items():
+            path = folder / name
+            path.touch(mode=0o600)
+            path.write_bytes(content)
+    except OSError as error:
+        raise JournalError(
+            f"long results cannot be kept in '{folder}' ({error.strerror or error}): make room, or make it writable"
+        ) from error
 
 
 def missing(facts: Sequence[Fact], folder: Path | None) -> list[str]:

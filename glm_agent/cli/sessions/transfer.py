@@ -1,4 +1,4 @@
-"""Sessions as files: ``glm-agent sessions export`` and ``import``."""
+"""Sessions as files, and from one place to another: ``glm-agent sessions export``, ``import`` and ``move``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from glm_agent.cli import formats, phrases
 from glm_agent.cli.database import Database, sessions_at
 from glm_agent.cli.exits import fail, reporting, say
 from glm_agent.cli.sessions.arguments import Id
-from glm_agent.errors import JournalError
 
 
 def export(session: Id, database: Database = None) -> None:
@@ -35,19 +34,20 @@ def move(
 ) -> None:
     """Carry a session from the journal into a database, or back; it is deleted where it was.
 
+    A move that was cut off is finished by the same command.
+
     [bold]Examples[/bold]
 
       glm-agent sessions move nightly --to postgresql://agent@db/agent
 
       glm-agent sessions move nightly --database sqlite:///runs.db --to .glm-agent/journal.db
     """
+    from glm_agent.journal.moving import move as carry
+
     with reporting(), sessions_at(database) as source, sessions_at(to) as target:
         if source.place == target.place:
             fail(f"session '{session}' is in '{source.place}' already")
-        if source.has(session) and source.is_open(session):
-            raise JournalError(f"session '{session}' is open, or waits for a worker: move it when that is over")
-        target.import_(source.export(session), takes_setup=True)
-        source.delete(session)
+        carry(session, source=source, target=target)
     say(f"session '{session}' is now in '{target.place}'")
 
 
