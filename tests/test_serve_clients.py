@@ -63,8 +63,8 @@ def judge_node(seen: dict[str, Any], era: str) -> None:
     assert seen["tools"] == ["add", "fail", "count", "forever"]
     assert (added["text"], added["isError"]) == ("5", False)
     assert counted["text"] == "counted to 2"
-    # This client drops what comes in one read with the result.
-    assert counted["progress"][0] == [1, 2, "step 1"]
+    # This client drops progress that it reads together with the result: on a busy machine, all of it.
+    assert all(step in ([1, 2, "step 1"], [2, 2, "step 2"]) for step in counted["progress"])
     assert failed["isError"]
     assert "on purpose" in failed["text"]
     assert misfit["isError"]

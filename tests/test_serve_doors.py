@@ -3,6 +3,7 @@
 import itertools
 import json
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ import anyio
 import httpx2
 import pytest
 from anyio.abc import SocketStream
+from mcp import Client, StdioServerParameters
 
 from glm_agent import ToolRegistry, tool
 from glm_agent.serve.listen import is_loopback, serve_http
@@ -20,7 +22,7 @@ from glm_agent.serve.server import ToolServer
 from glm_agent.serve.sessions import Sessions
 
 sys.path.insert(0, str(Path(__file__).parent / "servers"))
-from serving import TOOLS, served
+from serving import TOOLS, command, served
 
 SECONDS = 30
 META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
@@ -225,6 +227,49 @@ async def test_a_session_in_use_is_not_ended() -> None:
             await request(app)
         assert stub.open == [b"0", b"4"]
         stub.may_answer.set()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_server_whose_input_stays_open(number: signal.Signals, tmp_path: Path) -> None:
+    (tmp_path / "tools.py").write_text(TOOLS)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command("./tools.py"), cwd=tmp_path, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(json.dumps(OPENING).encode() + b"\n")
+        process.stdin.flush()
+        assert b"protocolVersion" in process.stdout.readline()
+        process.send_signal(number)
+        try:
+            assert process.wait(SECONDS) == 128 + number
+        finally:
+            process.kill()
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.anyio
+async def test_a_program_that_a_tool_starts_eats_no_messages(tmp_path: Path) -> None:
+    drain = "import subprocess\nfrom glm_agent import tool\n\n@tool\ndef drain() -> str:\n"
+    drain += '    """Read standard input."""\n    return f"{subprocess.check_output([\'cat\'])}"\n'
+    await anyio.Path(tmp_path / "tools.py").write_text(drain)
+    program, *arguments = command("./tools.py")
+    with anyio.fail_after(SECONDS):
+        async with Client(StdioServerParameters(command=program, args=arguments, cwd=tmp_path)) as client:
+            for _ in range(2):
+                result = await client.call_tool("drain", {})
+                assert result.content[0].text == "b''"  # type: ignore[union-attr]
+
+
+def test_what_a_file_holds_is_answered_also_without_a_last_line_end(tmp_path: Path) -> None:
+    (tmp_path / "tools.py").write_text(TOOLS)
+    (tmp_path / "requests").write_text(json.dumps(OPENING))
+    with (tmp_path / "requests").open() as given:
+        done = subprocess.run(
+            command("./tools.py"), cwd=tmp_path, stdin=given, capture_output=True, timeout=SECONDS, check=False
+        )
+    assert done.returncode == 0
+    assert b"protocolVersion" in done.stdout
 
 
 OPENING = {

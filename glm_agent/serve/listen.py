@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import socket
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from glm_agent.errors import ConfigurationError
 from glm_agent.serve.closing import Closing
 from glm_agent.serve.doors import Guarded, Local
 from glm_agent.serve.sessions import MAX_SESSIONS, Sessions
+from glm_agent.serve.stdin import claimed, lines
 
 if TYPE_CHECKING:
     import uvicorn
@@ -30,7 +32,15 @@ _BOUNDS: dict[str, Any] = {"max_sessions": 2 * MAX_SESSIONS, "session_idle_timeo
 
 async def serve_stdio(server: Server[Any]) -> None:
     """Speak on standard input and output until the input ends."""
-    async with stdio_server() as (read, write):
+    if sys.platform == "win32":
+        await _serve_stdio(server, None)
+    else:
+        with claimed() as descriptor:
+            await _serve_stdio(server, lines(descriptor))
+
+
+async def _serve_stdio(server: Server[Any], given: Any) -> None:
+    async with stdio_server(stdin=given) as (read, write):
         await server.run(read, write, server.create_initialization_options())
 
 
