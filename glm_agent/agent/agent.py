@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -16,7 +15,9 @@ from glm_agent.agent.budget import Budget
 from glm_agent.agent.changes import changes, own_version
 from glm_agent.agent.providers import model_maker
 from glm_agent.agent.runtime import Blocking, Runtime, Runtimes
+from glm_agent.agent.said import Said
 from glm_agent.agent.start import begin
+from glm_agent.agent.wrapping import wrapped
 from glm_agent.driver import Approver, Driver, EventStream, InlineSteps, NestingTools, Observer, Steps, heeding, tell
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import (
@@ -28,15 +29,11 @@ from glm_agent.messages import (
     TurnStarted,
     UserMessage,
 )
-from glm_agent.models.budget import BudgetedModel
-from glm_agent.models.catalog import ModelInfo, cost_usd
-from glm_agent.models.choice import ChoiceModel
-from glm_agent.models.endings import Endings, EndingsModel
+from glm_agent.models.catalog import ModelInfo
+from glm_agent.models.endings import Endings
 from glm_agent.models.model import Model
-from glm_agent.models.purse import PursedModel
 from glm_agent.models.record import RecordingModel
-from glm_agent.models.repeats import RepeatLimitModel
-from glm_agent.models.view import ViewedModel
+from glm_agent.models.view import ContextPolicy
 from glm_agent.permissions import Policy
 from glm_agent.registry import ToolRegistry, Tools
 from glm_agent.registry.asking import Asker
@@ -49,9 +46,6 @@ from glm_agent.turn import Turn
 if TYPE_CHECKING:
     from glm_agent.models.glm.clients import Client
     from glm_agent.registry.results import KeptResults
-
-ContextPolicy = Callable[[tuple[Message, ...]], tuple[Message, ...]]
-"""What of a history is sent: a pure function; the result must be valid for the wire."""
 
 
 class Agent:
@@ -80,7 +74,7 @@ class Agent:
         approve: Asks a person about a call; without it such a turn stops with ``needs_approval``.
         api_key: Else ``ZAI_API_KEY``, ``ZHIPUAI_API_KEY`` or ``GLM_API_KEY``.
         base_url: Else ``ZAI_BASE_URL`` and the like, else the provider's.
-        client: An ``httpx2.AsyncClient`` to use, or a ``FastClient``; it stays open.
+        client: An ``httpx2.AsyncClient`` to use; it stays open.
         fallback: Models that are asked, in order, when ``model`` fails; ``"glm-5.3|glm-5.2"`` says the same.
         catalog: Windows, limits and prices of models by name, where you know better than the table that ships.
         endings: What is done about answers that are none (empty, cut, too long a history) before they end the turn.
@@ -312,7 +306,7 @@ class Agent:
         decisions: Sequence[Decision] = (),
     ) -> TurnResult:
         session = given.session(session) or self._session
-        said = _Said((*(messages or ()), *((message,) if message else ())), session or "")
+        said = Said((*(messages or ()), *((message,) if message else ())), session or "")
         async with (
             said.carried(),
             stores.kept(self._journal, session) as kept,
@@ -322,15 +316,7 @@ class Agent:
             async with self._runtimes.opened() as runtime:
                 with runtime.watched(watchers):
                     tools = await self._offered(runtime, kept.steps, results, kept.results)
-                    started = TurnStarted(
-                        model=runtime.model.name,
-                        instructions=self._instructed(),
-                        tools=await tools.specs(),
-                        settings=self._settings,
-                        max_steps=self._max_steps,
-                        session=kept.session,
-                        version=own_version() if kept.is_stored else "",
-                    )
+                    started = await self._started(runtime.model, tools, kept)
                     turn, facts = begin(
                         kept.turn,
                         started,
@@ -345,7 +331,7 @@ class Agent:
                             tell(watchers, Notice(text=f"since the turn began: {change}", source="session"))
                     driver = said.driver = Driver(
                         turn=turn,
-                        model=self._recorded(self._wrapped(runtime.model, turn), kept.steps),
+                        model=self._wrapped(runtime.model, turn, kept.steps),
                         tools=tools,
                         steps=kept.steps,
                         observers=watchers,
@@ -355,10 +341,19 @@ class Agent:
                     )
                     return self._valued(await driver.run(*facts))
 
-    async def _offered(
-        self, runtime: Runtime, steps: Steps, results: KeptResults | None, folder: Path | None
-    ) -> Tools:
-        served = await runtime.servers.tools() if runtime.servers is not None else ()
+    async def _started(self, model: Model, tools: Tools, kept: stores.Kept) -> TurnStarted:
+        return TurnStarted(
+            model=model.name,
+            instructions=self._instructed(),
+            tools=await tools.specs(),
+            settings=self._settings,
+            max_steps=self._max_steps,
+            session=kept.session,
+            version=own_version() if kept.is_stored else "",
+        )
+
+    async def _offered(self, runtime: Runtime, steps: Steps, results: KeptResults | None, folder: Path | None) -> Tools:
+        served = await runtime.served()
         tools: Tools = ToolRegistry([*self._tools, *served], expose_errors=self._expose_errors)
         tools = PermittedTools(tools, self._policy)
         if self._budget.max_tool_calls is not None:
@@ -379,32 +374,18 @@ class Agent:
         told = (self._instructions, self._output.instructions if self._output is not None else "")
         return "\n\n".join(filter(None, told))
 
-    def _wrapped(self, model: Model, turn: Turn) -> Model:
-        """The model under this turn's limits, the innermost being what is nearest to the wire."""
-        budget = self._budget
-        if self._context is not None:
-            model = ViewedModel(model, self._context)
-        if budget.max_tokens is not None or budget.max_cost_usd is not None:
-            model = BudgetedModel(
-                model,
-                max_tokens=budget.max_tokens,
-                max_cost_usd=budget.max_cost_usd,
-                cost_usd=partial(cost_usd, model.name, overrides=self._catalog),
-                spent=turn.usage,
-            )
-        if budget.purse is not None:
-            model = PursedModel(
-                model, purse=budget.purse, cost_usd=partial(cost_usd, model.name, overrides=self._catalog)
-            )
-        model = EndingsModel(model, endings=self._endings)
-        if self._settings.tool_choice not in (None, "auto"):
-            model = ChoiceModel(model)
-        if budget.max_repeats is not None:
-            model = RepeatLimitModel(model, max_repeats=budget.max_repeats)
-        return self._output.checked(model) if self._output is not None else model
-
-    def _recorded(self, model: Model, steps: Steps) -> Model:
-        """The model; where answers are kept, they say what was asked, so that the session can be replayed."""
+    def _wrapped(self, model: Model, turn: Turn, steps: Steps) -> Model:
+        model = wrapped(
+            model,
+            context=self._context,
+            budget=self._budget,
+            spent=turn.usage,
+            catalog=self._catalog,
+            endings=self._endings,
+            settings=self._settings,
+            output=self._output,
+        )
+        # Where answers are kept, they say what was asked, so that the session can be replayed.
         return model if isinstance(steps, InlineSteps) else RecordingModel(model)
 
     def _valued(self, result: TurnResult) -> TurnResult:
@@ -412,26 +393,3 @@ class Agent:
         if self._output is None or result.stop_reason != "end_turn":
             return result
         return replace(result, output=self._output.read(result.output))
-
-
-@dataclass
-class _Said:
-    """What was said in a run: whatever the run raises carries it, so that nothing is lost."""
-
-    messages: tuple[Message, ...]
-    session: str
-    driver: Driver | None = None
-    """Knows better, once there is one."""
-
-    @asynccontextmanager
-    async def carried(self) -> AsyncGenerator[None]:
-        try:
-            yield
-        except BaseException as error:
-            if self.driver is not None:
-                turn = self.driver.turn
-                self.messages, self.session = turn.messages or self.messages, turn.started.session
-            with suppress(AttributeError):  # an exception with slots takes no more attributes
-                error.messages = self.messages  # type: ignore[attr-defined]
-                error.session = self.session  # type: ignore[attr-defined]
-            raise

@@ -78,9 +78,7 @@ class Task:
         if isinstance(given, str):
             return self.path.parent / given
         allow = None if given.allow is None else tuple(given.allow)
-        return Policy(
-            allow=allow, ask=tuple(given.ask), deny=tuple(given.deny), unknown_outcome=given.unknown_outcome
-        )
+        return Policy(allow=allow, ask=tuple(given.ask), deny=tuple(given.deny), unknown_outcome=given.unknown_outcome)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
