@@ -24,6 +24,8 @@ from benchmarks.workloads import Workload
 FILE = FOLDER / "profiles.json"
 RATE = 500
 """Samples a second."""
+RUNS = 3
+"""Measurements that a profile is made of."""
 SHOWN = 8
 """Parts of a workload that the page names."""
 
@@ -35,17 +37,22 @@ Stack = list[tuple[str, str]]
 
 
 def profile(workload: Workload, base_url: str) -> dict[str, Any]:
-    """Shares of the parts, and of the functions, in percent of the samples of one measurement."""
-    with tempfile.TemporaryDirectory() as folder:
-        raw = Path(folder) / "stacks"
-        spy = [str(Path(sys.executable).with_name("py-spy")), "record", "-r", str(RATE), "-f", "raw", "-o", str(raw)]
-        run([*spy, "--", *command_of(workload, "ours", base_url)], workload.seconds * 2)
-        stacks = list(read(raw.read_text(), is_whole=workload.function == "process"))
+    """Shares of the parts, and of the functions, in percent of the samples of some measurements."""
+    stacks = [found for _ in range(RUNS) for found in sampled(workload, base_url)]
     return {
         "samples": sum(count for _, count in stacks),
         "parts": shares((part_of(stack[-1][1]), count) for stack, count in stacks),
         "functions": shares((f"{part_of(stack[-1][1])}: {stack[-1][0]}", count) for stack, count in stacks),
     }
+
+
+def sampled(workload: Workload, base_url: str) -> list[tuple[Stack, int]]:
+    """The stacks that were met in one measurement."""
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder) / "stacks"
+        spy = [str(Path(sys.executable).with_name("py-spy")), "record", "-r", str(RATE), "-f", "raw", "-o", str(raw)]
+        run([*spy, "--", *command_of(workload, "ours", base_url)], workload.seconds * 2)
+        return list(read(raw.read_text(), is_whole=workload.function in ("process", "loops.one_call")))
 
 
 def read(raw: str, *, is_whole: bool) -> Iterator[tuple[Stack, int]]:
