@@ -97,7 +97,7 @@ def batch(
     database: Annotated[
         str | None,
         typer.Option(
-            help="Let the workers of this database do it: postgresql://… or sqlite:///….",
+            help="Let the workers of this database do it: postgresql://… or sqlite:///…; '' for this process.",
             envvar="GLM_AGENT_DATABASE_URL",
             show_envvar=True,
             rich_help_panel=_WORKERS,
@@ -168,7 +168,7 @@ def batch(
             max_wait_seconds=max_wait * 3600,
             retry_failed=retry_failed,
             arguments=options.agent_arguments,
-            database=database,
+            database=database or None,
             queue=queue,
             priority=priority,
             options=_data(options) if database else None,
