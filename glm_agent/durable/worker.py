@@ -8,7 +8,7 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -32,6 +32,8 @@ MAX_ATTEMPTS: Final = 20
 """A turn that so many workers began and did not end is given up: it may be what ends them."""
 _TRIES: Final = 8
 """Of a turn that the database failed, with waits between them of up to a minute."""
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger("glm_agent.durable")
 
@@ -75,6 +77,9 @@ class Worker:
     max_attempts: int = MAX_ATTEMPTS
     tell: Callable[[str], object] = lambda _: None
     _stop: threading.Event = field(default_factory=threading.Event)
+    _running: set[str] = field(default_factory=set[str])
+    _missed: set[str] = field(default_factory=set[str])
+    """Turns that this worker has and that did not run when it was last looked."""
 
     def __post_init__(self) -> None:
         self.queues = tuple(self.queues) or (QUEUE,)
@@ -124,22 +129,28 @@ class Worker:
     # -- a turn
 
     async def _run(self, workflow: str, spec: JsonObject) -> JsonObject:
-        session = str(spec["session"])
-        runs, is_recorded, is_begun = await anyio.to_thread.run_sync(self._look, workflow, session)
+        self._running.add(workflow)
+        try:
+            return await self._begun(workflow, str(spec["session"]), spec)
+        finally:
+            self._running.discard(workflow)
+
+    async def _begun(self, workflow: str, session: str, spec: JsonObject) -> JsonObject:
+        runs, is_recorded, is_begun = await self._patiently(lambda: self._look(workflow, session))
         attempts = next(run.status.recovery_attempts or 1 for run in runs if run.workflow == workflow)
         if attempts > self.max_attempts:
             said = f"given up: {attempts - 1} workers began it and did not live to its end"
             return self._ended(workflow, {"stop_reason": "error", "detail": said, "error": _error("AgentError", said)})
         self.tell(f"{workflow}: {'goes on' if is_recorded else 'begins'}")
         outcome = await self._done(session, spec, is_begun=is_begun)
-        summary = await anyio.to_thread.run_sync(lambda: as_json(summary_now(self._engine.database, runs)))
+        summary = await self._patiently(lambda: as_json(summary_now(self._engine.database, runs)))
         return self._ended(workflow, {**outcome, "summary": summary})
 
     async def _done(self, session: str, spec: JsonObject, *, is_begun: bool) -> JsonObject:
         """The outcome of a turn; where the database fails, it is tried again: that is no fault of the turn."""
         for attempt in range(1, _TRIES + 1):
             if attempt > 1:
-                is_begun = await anyio.to_thread.run_sync(self._is_begun, session)
+                is_begun = await self._patiently(lambda: self._is_begun(session))
             try:
                 return _outcome(await self.do(self._work(session, spec, is_begun=is_begun)))
             except JournalError as error:
@@ -150,6 +161,18 @@ class Worker:
             except Exception as error:  # whatever a tool or a hook of the user raises is that turn's
                 return _failure(error)
         raise AssertionError
+
+    async def _patiently(self, read: Callable[[], _T]) -> _T:
+        """What is read, however long the database is away: a turn whose work is done must not be lost by that."""
+        attempt = 0
+        while True:
+            try:
+                return await anyio.to_thread.run_sync(read)
+            except JournalError as error:
+                attempt += 1
+                if attempt == 1:
+                    self.tell(f"waits: {error}")
+                await anyio.sleep(min(30.0, 2.0**attempt) * random.uniform(0.5, 1.0))
 
     def _work(self, session: str, spec: JsonObject, *, is_begun: bool) -> Work:
         return Work(
@@ -184,6 +207,7 @@ class Worker:
         while True:
             with suppress(JournalError), self._engine.database.explained():
                 self._take_over()
+                self._take_up_again()
             if self._stop.wait(REAP_SECONDS * random.uniform(0.8, 1.2)):
                 return
 
@@ -193,6 +217,21 @@ class Worker:
             self.tell(f"takes over from {', '.join(dead)}")
             # Not public; what is public loses how often a turn was begun.
             DBOS._recover_pending_workflows(dead)  # pyright: ignore[reportPrivateUsage]
+
+    def _take_up_again(self) -> None:
+        """Turns of this worker that do not run any more, such as after the database was away when one ended.
+
+        Seen so twice in a row: a turn that was just taken from the queue does not run yet.
+        """
+        with self._engine.database.explained():
+            own = self._engine.database.client.list_workflows(
+                status="PENDING", executor_id=self._engine.id, load_input=False, load_output=False
+            )
+        lost = {status.workflow_id for status in own} - self._running
+        for workflow in lost & self._missed:
+            self.tell(f"{workflow}: is taken up again")
+            self._engine.database.client.resume_workflow(workflow)
+        self._missed = lost - self._missed
 
     def _holders(self) -> list[str]:
         """The processes that have turns."""
