@@ -64,4 +64,5 @@ def _hidden(url: str) -> str:
     place, query = parts.netloc, re.sub(r"(?i)(password=)[^&]*", r"\1***", parts.query)
     who, at, host = place.rpartition("@")
     who = f"{who.partition(':')[0]}:***" if ":" in who and who.partition(":")[2] else who
-    return urlunsplit(parts._replace(netloc=f"{who}{at}{host}", query=query))
+    scheme, rest = parts.scheme, urlunsplit(parts._replace(scheme="", netloc="", query=query))
+    return f"{scheme}://{who}{at}{host}{rest}"

@@ -181,7 +181,7 @@ class Database:
         try:
             yield
         except (exc.SQLAlchemyError, psycopg.Error, dbos_errors.DBOSException, OSError) as error:
-            reason, advice = _reason(error), _advice(error)
+            reason, advice = _reason(error), _advice(error, is_file=self.address.path is not None)
             raise JournalError(f"the database '{self.address.shown}' cannot be used ({reason}): {advice}") from error
 
 
@@ -224,6 +224,8 @@ _ADVICE: Final = {
 }
 
 
-def _advice(error: BaseException) -> str:
+def _advice(error: BaseException, *, is_file: bool) -> str:
     said = str(next(_causes(error))).lower()
+    if is_file and isinstance(error, OSError):
+        return "name a file in a folder that can be written"
     return next((advice for sign, advice in _ADVICE.items() if sign in said), "see the reason in brackets")

@@ -11,10 +11,11 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from glm_agent import Agent
-from glm_agent.batch import Batch, BatchReport
+from glm_agent.batch import Batch, BatchReport, queued
 from glm_agent.durable import worker_on
 from glm_agent.durable.worker import Work
 from glm_agent.errors import ModelConnectionError
@@ -148,6 +149,24 @@ def test_what_failed_is_taken_up_again_and_what_ended_only_when_told_to(
         again = run(retry_failed=True)["a"]
     assert (again["stop_reason"], again["output"], again["session"]) == ("end_turn", "ok", f"{asked[0]}.2")
     assert [(each.answered, each.failed, each.left) for each in reports] == [(0, 1, 0)] * 3 + [(1, 0, 0)]
+
+
+def test_every_task_of_a_long_batch_is_put_into_the_queue(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLM_AGENT_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(queued, "_PUT_AT_ONCE", 2)
+
+    async def do(work: Work) -> TurnResult:
+        return await Agent(ScriptedModel(["ok"]), journal=work.sessions).run(work.prompt, session=work.session)
+
+    async def run() -> BatchReport:
+        tasks = [{"key": str(number), "prompt": "x"} for number in range(5)]
+        with anyio.fail_after(SECONDS):  # for a task that is not there it would wait for ever
+            return await Batch(tasks, database=sqlite_url, name="b", options=OPTIONS).run()
+
+    with worker_on(sqlite_url, do):
+        assert anyio.run(run).answered == 5
 
 
 def test_what_stays_in_this_process_is_not_for_workers() -> None:

@@ -208,6 +208,22 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
     assert "hunter2" not in str(raised.value)
 
 
+def test_a_file_in_a_folder_that_cannot_be_is_named() -> None:
+    agent = Agent(ScriptedModel(["fine"]), journal="sqlite:////proc/none/runs.db")
+    with pytest.raises(JournalError, match=r"'sqlite:////proc/none/runs\.db' .*: name a file in a folder that can be"):
+        agent.run_sync("hello", session="one")
+
+
+def test_addresses_are_shown_as_they_were_written() -> None:
+    for url in (
+        "postgresql:///runs?host=/run/pg",
+        "postgresql://me@db:5433/runs",
+        "postgresql://",
+        "sqlite:////a/b.db",
+    ):
+        assert Address.parse(url).shown == url
+
+
 def test_addresses_show_no_password() -> None:
     for url in ("postgres://me:hunter2@db/x", "postgresql://me@db/x?password=hunter2&sslmode=require"):
         assert "hunter2" not in Address.parse(url).shown
