@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
@@ -177,7 +178,7 @@ class QueuedTasks:
 
 
 def _chunk(specs: Iterator[TurnSpec]) -> list[TurnSpec]:
-    return [spec for spec, _ in zip(specs, range(_PUT_AT_ONCE), strict=False)]
+    return list(islice(specs, _PUT_AT_ONCE))
 
 
 def _result(run: Run) -> BatchResult:
