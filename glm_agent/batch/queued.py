@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from glm_agent.durable.rows import Run
 
 POLL_SECONDS: Final = 0.5
+"""Between two looks for results, each a query over what ended since the one before."""
 _QUIET_SECONDS: Final = 15.0
 """Workers look into their queues five times a second."""
 _PUT_AT_ONCE: Final = 500
+"""Tasks between which the loop sees to other things."""
 _OVER: Final = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 _OVERLAP_SECONDS: Final = 10.0
 """Processes that end turns have clocks of their own."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 _SAME_CHARACTERS: Final = 60
+"""Errors that begin alike are of one kind: further on stand ids and times."""
 _SAME_SECONDS: Final = 60.0
 
 

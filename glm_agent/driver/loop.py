@@ -52,6 +52,7 @@ Approver: TypeAlias = Callable[[ApprovalRequested], Awaitable[ApprovalDecision |
 _log = logging.getLogger("glm_agent")
 
 _MAX_TIMES_LET_THROUGH = 5
+"""A tool may ask a second time, with other words; see ``_bounded``."""
 
 _T = TypeVar("_T")
 

@@ -30,6 +30,7 @@ _T = TypeVar("_T")
 _log = logging.getLogger("glm_agent.durable")
 
 _POLL_SECONDS: Final = 0.05
+"""A lock that another process frees tells nobody; only the first of those that wait in a process asks."""
 _UNLIMITED: Final = 1_024
 """Places where no limit is known: each request takes one all the same, so that a refusal knows how many ran."""
 

@@ -19,13 +19,17 @@ from glm_agent.durable.workflows import TURN
 from glm_agent.errors import JournalError
 from glm_agent.journal.store import checked_id, new_origin, own_version
 from glm_agent.messages import JsonObject
+from glm_agent.wire.jsontext import scrub
 
 QUEUE: Final = "glm-agent"
 """The queue where none is named."""
 POLL_SECONDS: Final = 0.2
+"""Between two looks of a worker into its queue."""
 CONCURRENCY: Final = 8
+"""Turns at once in each worker, where nobody ever said another number for the queue."""
 
 _PER_TRANSACTION: Final = 200
+"""On SQLite nobody else can write meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,4 +151,4 @@ def _data(spec: TurnSpec) -> JsonObject:
     """As the run keeps it: what is empty is left out."""
     origin = asdict(new_origin(spec.task))
     said = {name: value for name, value in asdict(spec).items() if value and name not in ("priority", "task")}
-    return {**said, "origin": origin, "version": own_version(), "put_at": time.time()}
+    return {**scrub(said), "origin": origin, "version": own_version(), "put_at": time.time()}

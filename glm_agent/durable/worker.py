@@ -28,6 +28,7 @@ from glm_agent.journal.records import StoredRecord
 from glm_agent.messages import JsonObject, TurnResult, UserMessage
 
 REAP_SECONDS: Final = 1.0
+"""Between two looks for workers that died; a little different each time, so that many workers do not ask in chorus."""
 MAX_ATTEMPTS: Final = 20
 """A turn that so many workers began and did not end is given up: it may be what ends them."""
 _TRIES: Final = 8

@@ -14,10 +14,12 @@ from mcp import Client
 from mcp.client.subscriptions import SubscriptionLost
 
 QUIET_SECONDS = 0.2
+"""A server that registers its tools one by one says so at each: it is asked once it has been quiet for this long."""
 MAX_WAIT_SECONDS = 2.0
 """How long a server may go on saying that its tools change before it is asked for them."""
 
 _ACKNOWLEDGED_SECONDS = 10.0
+"""For the server to say that it will tell; from then on it may be silent for ever."""
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 60.0
 """Before a subscription that was lost is asked for again."""
 

@@ -14,6 +14,7 @@ MAX_MESSAGE = 64 << 20
 """Bytes of one message. A server's answer above this is an error of the call, not of the server."""
 
 _KEPT = 256
+"""Bytes of its beginning and its end: where the id of what it answers stands."""
 
 _BEGINS = re.compile(rb"\s*\[?\s*(?:\{\s*(?:\"|$)|$)")
 """A message, or a batch of them, and no line of a log such as ``[INFO] …``."""

@@ -23,6 +23,7 @@ _PART = 1000
 """Characters of a part: Windows takes 2,560 bytes, two for each."""
 
 _MAX_PARTS = 200
+"""The count comes from the keyring, where others write too."""
 
 
 class _Keyring(Protocol):

@@ -25,6 +25,7 @@ from glm_agent.mcp.failure import Refused
 PATH = "/callback"
 WAIT_SECONDS = 300.0
 _MAX_REQUEST = 16 << 10
+"""Anything on this machine may write to the port."""
 _PAGE = "<!doctype html><meta charset=utf-8><title>glm-agent</title><p>{said} You may close this page.\n"
 
 

@@ -26,6 +26,7 @@ State = Literal["idle", "starting", "ready", "failed", "needs authorization", "c
 """``idle``: never started; ``closed``: stopped by us, and started again by the next use."""
 
 _LAST_WORDS_SECONDS = 5.0
+"""Why a server ended is known when it has been waited for; an error should not wait longer than this for that."""
 
 
 @dataclass(slots=True)

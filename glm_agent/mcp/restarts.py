@@ -15,6 +15,7 @@ MAX_WAIT_SECONDS = 60.0
 LEFT_ALONE_AFTER = 8
 """Failures in a row after which a server is left alone: it has been tried for about two minutes."""
 LEFT_ALONE_SECONDS = 300.0
+"""Then it may be tried once more."""
 
 _SHORT_LIFE_SECONDS = 10.0
 """A server that has been there for longer than this has not failed in a row with what was before."""

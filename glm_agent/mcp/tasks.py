@@ -27,6 +27,7 @@ from glm_agent.messages import JsonObject
 TASKS = "io.modelcontextprotocol/tasks"
 
 _CANCEL_SECONDS = 2.0
+"""For telling the server; whoever cancelled is waiting meanwhile."""
 
 
 class CreatedTask(types.Result):

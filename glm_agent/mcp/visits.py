@@ -20,6 +20,7 @@ MAX_WAIT_SECONDS = 60.0
 """Between these a server has time to see the person; ten rounds are about four minutes."""
 
 _REMEMBERED_SECONDS = 2 * MAX_WAIT_SECONDS
+"""A server that is waited for is asked again within the longest wait, so a yes is not forgotten meanwhile."""
 _MAX_KEPT = 100
 
 

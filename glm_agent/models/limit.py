@@ -136,6 +136,7 @@ class Limit:
             if place.is_probe:
                 self._is_probed = False
             if outcome is False and place.round == self._round:
+                # Half of what was in flight: those that still run, and the one that was refused.
                 self.most, self._round, self._successes = max(1, (self.running + 1) // 2), self._round + 1, 0
             elif outcome:
                 self._succeed()
@@ -182,7 +183,7 @@ class Limit:
 
     def _call_next(self) -> None:
         while self._waiting and self.refusal is None and (place := self._admit()) is not None:
-            if not self._waiting.call_one(place):
+            if not self._waiting.call_one(place):  # whoever waited has left meanwhile
                 self.running -= 1
 
     def _answer(self, waiter: _Waiter) -> Place | None:

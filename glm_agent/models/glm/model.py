@@ -48,7 +48,9 @@ GRACE_SECONDS = 2.0
 """How long a complete answer's stream may take to end, so that the connection can be used again."""
 
 _BODY_LIMIT = 32 * 2**20
+"""Bytes of an answer that is no stream: far more than any window of tokens."""
 _ERROR_BODY_LIMIT = 65_536
+"""A proxy may answer with a whole page; what is said of it begins at its top."""
 
 
 class GLMModel:
