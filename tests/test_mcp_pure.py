@@ -11,7 +11,7 @@ from glm_agent.errors import ToolError
 from glm_agent.mcp import sanitize
 from glm_agent.mcp.arguments import read_arguments
 from glm_agent.mcp.config import ServerConfig
-from glm_agent.mcp.failure import hint, missing_program, sentence
+from glm_agent.mcp.failure import hint, missing_program, sentence, shown
 from glm_agent.mcp.framing import Lines, Spread, TooLong
 from glm_agent.mcp.normalize import answered_id, repair_messages, repair_result
 from glm_agent.mcp.process import environment
@@ -254,6 +254,37 @@ def test_sentences_hide_what_the_configuration_keeps_secret() -> None:
     assert "hunter22" not in said
     assert "tokentoken" not in said
     assert "it ended; it exited with code 1." in said
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--api-key", "hunter22"],
+        ["--token=hunter22"],
+        ["-e", "GITHUB_TOKEN=hunter22"],
+        ["https://h.example", "--header", "Authorization: Bearer hunter22"],
+        ["https://h.example", "--header", "X-Api-Key:hunter22"],
+        ["postgresql://me:hunter22@h.example/db"],
+        ["https://h.example/mcp?apiKey=hunter22"],
+        ["--auth", "hunter22", "--verbose"],
+    ],
+)
+def test_a_secret_among_the_arguments_is_hidden_where_a_server_says_it(args: list[str]) -> None:
+    said = sentence(ServerConfig(name="s", command="x", args=tuple(args)), "it ended", words=["with hunter22 in it"])
+    assert "with ••• in it" in said
+
+
+def test_arguments_that_are_no_secrets_are_shown() -> None:
+    args = ("-y", "@scope/server-author", "/home/me/keys", "--timeout", "100000", "--no-auth", "--verbose")
+    said = sentence(ServerConfig(name="s", command="x", args=args), "it ended", words=[" ".join(args)])
+    assert " ".join(args) in said
+
+
+def test_a_secret_that_stands_where_a_text_is_cut_is_not_shown_in_part() -> None:
+    config = ServerConfig(name="s", command="x", env={"KEY": "hunter22"})
+    said = shown(config, f"{'x' * 95}hunter22 {'y' * 50}", limit=100)
+    assert len(said) <= 100
+    assert "hunt" not in said
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ async def _over_http(stack: AsyncExitStack, client: HttpClient, peer: Peer, note
 
 
 async def _linked(stack: AsyncExitStack, link: Link, peer: Peer, transport: Any, *, is_legacy: bool) -> Link:
-    repaired = Repaired(transport, link.over, link.note, ServerLog(peer.config.name, link.note))
+    repaired = Repaired(transport, link.over, link.note, ServerLog(peer.config, link.note))
     return await link.open(stack, repaired, peer, is_legacy=is_legacy)
 
 

@@ -13,9 +13,9 @@ from pathlib import PurePath
 from glm_agent.errors import MCPServerError
 from glm_agent.mcp import sanitize
 from glm_agent.mcp.config import ServerConfig
+from glm_agent.mcp.hidden import without_secrets
 
 _SHOWN_LINES = 8
-_SHORTEST_SECRET = 6
 
 _PROGRAMS = {
     "npx": "It comes with Node.js: https://nodejs.org",
@@ -149,9 +149,6 @@ def hint(words: Iterable[str]) -> str:
 
 def shown(config: ServerConfig, text: str, *, limit: int = 500) -> str:
     """A server's words without control characters and without what the configuration keeps secret."""
-    text = sanitize.description(text, limit=limit)
-    secrets = [*config.env.values(), *config.headers.values()]
-    secrets += [value.split(" ", 1)[-1] for value in config.headers.values()]
-    for secret in sorted({value for value in secrets if len(value) >= _SHORTEST_SECRET}, key=len, reverse=True):
-        text = text.replace(secret, "•••")
-    return text
+    # What is hidden is looked for before anything is cut: half a secret is not recognized.
+    whole = sanitize.description(text, limit=max(limit, len(text)))
+    return sanitize.description(without_secrets(config, whole), limit=limit)

@@ -28,7 +28,8 @@ GRACE_SECONDS = 2.0
 """How long a server may take to leave when its input ends, and again when it is asked to by a signal."""
 
 _TAIL_LINES = 50
-_TAIL_LINE_LENGTH = 500
+_TAIL_LINE_LENGTH = 2000
+"""More than is shown, so that no secret is cut in two and not recognized."""
 _CHUNK = 1 << 16
 _POLL_SECONDS = 0.01
 _LAST_WORDS_SECONDS = 0.5

@@ -9,8 +9,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from glm_agent.mcp import sanitize
 from glm_agent.mcp.callbacks import Note
+from glm_agent.mcp.config import ServerConfig
+from glm_agent.mcp.failure import shown
+from glm_agent.mcp.sanitize import MAX_DESCRIPTION
 
 _LEVELS = {"debug": 10, "info": 20, "notice": 20, "warning": 30, "error": 40} | dict.fromkeys(
     ("critical", "alert", "emergency"), 50
@@ -21,12 +23,17 @@ MAX_NOTICES = 5
 
 WITHIN_SECONDS = 10.0
 
+_QUIET = logging.NullHandler()
+
 
 class ServerLog:
     """The log of one connection; call it with the parameters of each message."""
 
-    def __init__(self, server: str, note: Note, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._logger = logging.getLogger(f"glm_agent.mcp.{server}")
+    def __init__(self, config: ServerConfig, note: Note, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._config = config
+        self._logger = logging.getLogger(f"glm_agent.mcp.{config.name}")
+        # Where nobody set up logging, Python would write every warning to the terminal, beside the notices.
+        self._logger.addHandler(_QUIET)
         self._note, self._clock = note, clock
         self._noted = deque[float](maxlen=MAX_NOTICES)
         self._left_out = 0
@@ -36,7 +43,7 @@ class ServerLog:
         is_logged, is_noted = self._logger.isEnabledFor(level), level >= logging.WARNING and self._may_note()
         if not is_logged and not is_noted:
             return
-        text = _text(params)
+        text = shown(self._config, _text(params), limit=MAX_DESCRIPTION)
         if is_logged:
             self._logger.log(level, "%s", text)
         if is_noted and text:
@@ -60,5 +67,4 @@ def _text(params: Mapping[str, Any]) -> str:
         known = cast("dict[str, Any]", data)
         data = known.get("message") or known.get("msg") or json.dumps(known, ensure_ascii=False, default=str)
     logger = params.get("logger")
-    said = f"{logger}: {data}" if isinstance(logger, str) and logger else str(data)
-    return sanitize.description(said)
+    return f"{logger}: {data}" if isinstance(logger, str) and logger else str(data)
