@@ -6,23 +6,21 @@ import os
 import shlex
 import sys
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from glm_agent.cli import formats
+from glm_agent.cli import choices, formats
 from glm_agent.cli.exits import EXIT_CODES, USAGE, error_code, fail, leave, say
 from glm_agent.cli.foreground import Foreground, Interrupted
-from glm_agent.cli.options import RunOptions, absolute
+from glm_agent.cli.options import RunOptions, as_typed
 from glm_agent.errors import AgentError
 
 if TYPE_CHECKING:
     from glm_agent.batch import Batch, BatchReport, BatchResult
     from glm_agent.cli.batch_view import BatchView
 
-_RUN, _LIMITS, _MAY, _AGAIN = "What runs", "Limits", "Permissions", "Failures, and going on"
-_WORKERS = "Workers"
+_AGAIN, _WORKERS = "Failures, and going on", "Workers"
 
 _MOST_TELLING: Final = (USAGE, 1, 5, 3, 4)
 """Exit codes, the one to leave with first: what must be mended before what is only to be known."""
@@ -34,50 +32,43 @@ def batch(
     task: Annotated[
         str | None,
         typer.Option(
-            "--task", "-t", help="The task file of all lines; each line gives its parameters.", rich_help_panel=_RUN
+            "--task",
+            "-t",
+            help="The task file of all lines; each line gives its parameters.",
+            rich_help_panel=choices.RUN,
         ),
     ] = None,
     out: Annotated[
         str | None,
-        typer.Option("--out", "-o", help="Append results to this file; else they go to stdout.", rich_help_panel=_RUN),
+        typer.Option(
+            "--out", "-o", help="Append results to this file; else they go to stdout.", rich_help_panel=choices.RUN
+        ),
     ] = None,
     concurrency: Annotated[
-        int, typer.Option("--concurrency", "-c", min=1, help="Tasks at once.", rich_help_panel=_RUN)
+        int, typer.Option("--concurrency", "-c", min=1, help="Tasks at once.", rich_help_panel=choices.RUN)
     ] = 8,
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="For every line that names none itself.", rich_help_panel=_RUN),
+        typer.Option("--model", "-m", help="For every line that names none itself.", rich_help_panel=choices.RUN),
     ] = None,
-    tools: Annotated[list[str] | None, typer.Option(help="As in run; repeatable.", rich_help_panel=_RUN)] = None,
-    mcp_config: Annotated[
-        list[str] | None,
-        typer.Option(help="A .mcp.json, a command or an address; started once for all.", rich_help_panel=_RUN),
-    ] = None,
+    tools: choices.Tools = None,
+    mcp_config: choices.McpConfig = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Look for mistakes in the lines, and run nothing.")] = False,
     limit_cost: Annotated[
         float | None,
-        typer.Option(min=0, help="US dollars for the whole batch, earlier runs included.", rich_help_panel=_LIMITS),
+        typer.Option(
+            min=0, help="US dollars for the whole batch, earlier runs included.", rich_help_panel=choices.LIMITS
+        ),
     ] = None,
-    max_steps: Annotated[
-        int | None, typer.Option(min=1, help="Model requests of one task.", rich_help_panel=_LIMITS)
-    ] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Of one task.", rich_help_panel=_LIMITS)] = None,
-    max_cost: Annotated[float | None, typer.Option(min=0, help="Of one task.", rich_help_panel=_LIMITS)] = None,
-    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds, of one task.", rich_help_panel=_LIMITS)] = None,
-    permissions: Annotated[
-        str | None, typer.Option(help="YAML file with allow, ask, deny; replaces the task's.", rich_help_panel=_MAY)
-    ] = None,
-    allow: Annotated[
-        list[str] | None, typer.Option(help="Only tools like this may run; repeatable.", rich_help_panel=_MAY)
-    ] = None,
-    ask: Annotated[
-        list[str] | None,
-        typer.Option(help="A task that calls tools like this waits for approval.", rich_help_panel=_MAY),
-    ] = None,
-    deny: Annotated[
-        list[str] | None, typer.Option(help="Tools like this never run; repeatable.", rich_help_panel=_MAY)
-    ] = None,
+    max_steps: choices.MaxSteps = None,
+    max_tokens: choices.MaxTokens = None,
+    max_cost: choices.MaxCost = None,
+    timeout: choices.Timeout = None,
+    permissions: choices.Permissions = None,
+    allow: choices.Allow = None,
+    ask: choices.Ask = None,
+    deny: choices.Deny = None,
     retries: Annotated[
         int, typer.Option(min=0, help="How often a task that failed is taken up again.", rich_help_panel=_AGAIN)
     ] = 2,
@@ -132,18 +123,18 @@ def batch(
     2 configuration · 1 error · 5 waits for approval or a decision · 3 a limit was reached · 4 refused or empty;
     130, 143 interrupted
     """
-    options = RunOptions(
+    options = as_typed(
         model=model,
-        tools=tuple(absolute(each) for each in tools or ()),
-        mcp_servers=tuple(absolute(each) for each in mcp_config or ()),
+        tools=tools,
+        mcp_config=mcp_config,
         max_steps=max_steps,
         max_tokens=max_tokens,
         max_cost=max_cost,
         timeout=timeout,
-        permissions=str(Path(permissions).expanduser().absolute()) if permissions else None,
-        allow=tuple(allow or ()),
-        ask=tuple(ask or ()),
-        deny=tuple(deny or ()),
+        permissions=permissions,
+        allow=allow,
+        ask=ask,
+        deny=deny,
     )
     from glm_agent.batch import Batch
     from glm_agent.cli.batch_view import BatchView

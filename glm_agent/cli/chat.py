@@ -12,7 +12,7 @@ from glm_agent.cli import formats
 from glm_agent.cli.database import Database, sessions_at
 from glm_agent.cli.exits import fail, leave, say
 from glm_agent.cli.foreground import Foreground, Interrupted
-from glm_agent.cli.options import DEFAULT_MODEL, RunOptions, absolute, override, recall, remember
+from glm_agent.cli.options import DEFAULT_MODEL, RunOptions, as_typed, override, recall, remember
 from glm_agent.cli.recording import closing, recorder
 from glm_agent.errors import AgentError, ConfigurationError
 
@@ -42,13 +42,7 @@ def chat(
     """
     from glm_agent.journal import new_session_id
 
-    given = RunOptions(
-        model=model,
-        tools=tuple(absolute(name) for name in tools or ()),
-        mcp_servers=tuple(absolute(name) for name in mcp_config or ()),
-        ask=tuple(ask or ()),
-        deny=tuple(deny or ()),
-    )
+    given = as_typed(model=model, tools=tools, mcp_config=mcp_config, ask=ask, deny=deny)
     try:
         journal = sessions_at(database)
         session_id = session or new_session_id()

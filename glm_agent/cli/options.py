@@ -95,6 +95,28 @@ class RunOptions:
         return replace(rules, allow=allow, ask=(*rules.ask, *self.ask), deny=(*rules.deny, *self.deny))
 
 
+def as_typed(
+    *,
+    tools: list[str] | None = None,
+    mcp_config: list[str] | None = None,
+    permissions: str | None = None,
+    allow: list[str] | None = None,
+    ask: list[str] | None = None,
+    deny: list[str] | None = None,
+    **others: Any,
+) -> RunOptions:
+    """Options as a command has them: lists may be missing, and paths are seen from the working directory."""
+    return RunOptions(
+        tools=tuple(map(absolute, tools or ())),
+        mcp_servers=tuple(map(absolute, mcp_config or ())),
+        permissions=str(Path(permissions).expanduser().absolute()) if permissions else None,
+        allow=tuple(allow or ()),
+        ask=tuple(ask or ()),
+        deny=tuple(deny or ()),
+        **others,
+    )
+
+
 def remember(journal: Sessions, session: str, options: RunOptions) -> None:
     """Have the options kept with the session, once there is something of it to keep: ``--resume`` takes them."""
     journal.describe(session, task=options.task, options=stored(options))

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from glm_agent.cli import choices
 from glm_agent.cli.database import Database, sessions_at
 from glm_agent.cli.exits import fail
-from glm_agent.cli.options import RunOptions, absolute, override, parameters, recall
+from glm_agent.cli.options import RunOptions, as_typed, override, parameters, recall
 from glm_agent.errors import AgentError, ConfigurationError, JournalError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class FormatName(StrEnum):
     jsonl = "jsonl"
 
 
-_RUN, _LIMITS, _MAY, _SESSION = "What runs", "Limits", "Permissions", "Sessions"
+_SESSION = "Sessions"
 
 
 def run(
@@ -47,21 +48,13 @@ def run(
             "--model",
             "-m",
             help="glm-5.3-flash, provider:id, or simulate:SCENARIO. Else the task's, $GLM_AGENT_MODEL, glm-5.3-flash.",
-            rich_help_panel=_RUN,
+            rich_help_panel=choices.RUN,
         ),
     ] = None,
-    tools: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Entry point (files), ./file.py, ./folder or module:object; repeatable.", rich_help_panel=_RUN
-        ),
-    ] = None,
-    mcp_config: Annotated[
-        list[str] | None,
-        typer.Option(help="A .mcp.json, a command or an address; repeatable.", rich_help_panel=_RUN),
-    ] = None,
+    tools: choices.Tools = None,
+    mcp_config: choices.McpConfig = None,
     param: Annotated[
-        list[str] | None, typer.Option(help="name=value for a task's ${name}; repeatable.", rich_help_panel=_RUN)
+        list[str] | None, typer.Option(help="name=value for a task's ${name}; repeatable.", rich_help_panel=choices.RUN)
     ] = None,
     format: Annotated[
         FormatName, typer.Option("--format", help="stdout: the answer, one JSON object, or an event per line.")
@@ -71,24 +64,14 @@ def run(
         str | None, typer.Option(help="JSON Schema the answer must fit: a file, or '{…}'.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No live view on stderr.")] = False,
-    max_steps: Annotated[int | None, typer.Option(min=1, help="Model requests.", rich_help_panel=_LIMITS)] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Tokens of all requests together.", rich_help_panel=_LIMITS)
-    ] = None,
-    max_cost: Annotated[float | None, typer.Option(min=0, help="US dollars.", rich_help_panel=_LIMITS)] = None,
-    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds.", rich_help_panel=_LIMITS)] = None,
-    permissions: Annotated[
-        str | None, typer.Option(help="YAML file with allow, ask, deny; replaces the task's.", rich_help_panel=_MAY)
-    ] = None,
-    allow: Annotated[
-        list[str] | None, typer.Option(help="Only tools like this may run, git__*; repeatable.", rich_help_panel=_MAY)
-    ] = None,
-    ask: Annotated[
-        list[str] | None, typer.Option(help="Ask before tools like this; repeatable.", rich_help_panel=_MAY)
-    ] = None,
-    deny: Annotated[
-        list[str] | None, typer.Option(help="Tools like this never run; repeatable.", rich_help_panel=_MAY)
-    ] = None,
+    max_steps: choices.MaxSteps = None,
+    max_tokens: choices.MaxTokens = None,
+    max_cost: choices.MaxCost = None,
+    timeout: choices.Timeout = None,
+    permissions: choices.Permissions = None,
+    allow: choices.Allow = None,
+    ask: choices.Ask = None,
+    deny: choices.Deny = None,
     session: Annotated[
         str | None, typer.Option(help="Add a turn to this session; made if new.", rich_help_panel=_SESSION)
     ] = None,
@@ -140,20 +123,20 @@ def run(
         if (approve or deny_call) and not resume:
             fail("--approve and --deny-call decide on calls of a stored turn: give --resume ID too")
         task, prompt = _what(what, is_resumed=resume is not None)
-        given = RunOptions(
+        given = as_typed(
             task=task,
             parameters=parameters(param or []),
             model=model,
-            tools=tuple(absolute(name) for name in tools or ()),
-            mcp_servers=tuple(absolute(name) for name in mcp_config or ()),
+            tools=tools,
+            mcp_config=mcp_config,
             max_steps=max_steps,
             max_tokens=max_tokens,
             max_cost=max_cost,
             timeout=timeout,
-            permissions=str(Path(permissions).expanduser().absolute()) if permissions else None,
-            allow=tuple(allow or ()),
-            ask=tuple(ask or ()),
-            deny=tuple(deny or ()),
+            permissions=permissions,
+            allow=allow,
+            ask=ask,
+            deny=deny,
             output=str(Path(output).expanduser().absolute()) if output else None,
             output_schema=_file_unless_json(output_schema),
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 import typer
 
 from glm_agent.cli import formats, phrases
+from glm_agent.cli.database import WorkDatabase, address
 from glm_agent.cli.exits import fail, reporting, say
 from glm_agent.errors import ConfigurationError
 
@@ -25,15 +26,6 @@ runs = typer.Typer(
     no_args_is_help=True,
 )
 
-Database = Annotated[
-    str | None,
-    typer.Option(
-        "--database",
-        envvar="GLM_AGENT_DATABASE_URL",
-        show_envvar=True,
-        help="sqlite:///runs.db or postgresql://user@host/database.",
-    ),
-]
 Sessions = Annotated[list[str] | None, typer.Argument(metavar="[SESSION]…", help="As `runs list` shows them.")]
 BatchName = Annotated[str | None, typer.Option("--batch", help="Those of this batch.")]
 
@@ -59,7 +51,7 @@ _STATUSES: Final[dict[State, list[str]]] = {
 
 @runs.command("list")
 def list_runs(
-    database: Database = None,
+    database: WorkDatabase = None,
     *,
     state: Annotated[State | None, typer.Option(help="Only these; failed: all that is no answer.")] = None,
     batch: BatchName = None,
@@ -87,7 +79,7 @@ def list_runs(
 @runs.command()
 def show(
     session: Annotated[str, typer.Argument(metavar="SESSION", help="As `runs list` shows it.")],
-    database: Database = None,
+    database: WorkDatabase = None,
     *,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
@@ -113,7 +105,7 @@ def show(
 def cancel(
     sessions: Sessions = None,
     *,
-    database: Database = None,
+    database: WorkDatabase = None,
     batch: BatchName = None,
 ) -> None:
     """Take runs from the queue, or from their workers at their next record. `runs retry` goes on with them.
@@ -131,7 +123,7 @@ def cancel(
 def retry(
     sessions: Sessions = None,
     *,
-    database: Database = None,
+    database: WorkDatabase = None,
     batch: BatchName = None,
 ) -> None:
     """Go on with runs that failed or were cancelled: nothing that was answered is asked again.
@@ -149,11 +141,7 @@ def retry(
 def _queue(database: str | None) -> TurnQueue:
     from glm_agent.durable import queue_in
 
-    if database is None:
-        raise ConfigurationError(
-            "runs are in a database: give --database postgresql://user@host/database, or set GLM_AGENT_DATABASE_URL"
-        )
-    return queue_in(database)
+    return queue_in(address(database, of="runs are in"))
 
 
 def _found(

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from glm_agent.cli import formats
+from glm_agent.cli.database import WorkDatabase, address
 from glm_agent.cli.exits import reporting, say
-from glm_agent.cli.options import RunOptions, absolute, parameters
-from glm_agent.errors import ConfigurationError
+from glm_agent.cli.options import RunOptions, as_typed, parameters
 
 if TYPE_CHECKING:
     from glm_agent.durable.schedule import Schedule, Schedules
@@ -25,16 +25,6 @@ schedule = typer.Typer(
     no_args_is_help=True,
 )
 
-Database = Annotated[
-    str | None,
-    typer.Option(
-        "--database",
-        envvar="GLM_AGENT_DATABASE_URL",
-        show_envvar=True,
-        help="sqlite:///runs.db or postgresql://user@host/database.",
-    ),
-]
-
 
 @schedule.command()
 def add(
@@ -42,7 +32,7 @@ def add(
     cron: Annotated[str, typer.Argument(metavar="CRON", help="Minute, hour, day, month, weekday: '0 3 * * *'.")],
     task: Annotated[str, typer.Argument(metavar="TASK.md", help="The task file; read each time.")],
     *,
-    database: Database = None,
+    database: WorkDatabase = None,
     timezone: Annotated[str, typer.Option(help="What the cron expression is in.")] = "UTC",
     queue: Annotated[str, typer.Option(help="The queue that workers take it from.")] = "glm-agent",
     param: Annotated[list[str] | None, typer.Option(help="name=value for the task's ${name}; repeatable.")] = None,
@@ -63,12 +53,12 @@ def add(
       glm-agent schedule add mornings '30 8 * * 1-5' inbox.md --param who=me
     """
     with reporting():
-        options = RunOptions(
+        options = as_typed(
             task=str(Path(task).expanduser().absolute()),
             parameters=parameters(param or []),
             model=model,
-            tools=tuple(absolute(each) for each in tools or ()),
-            mcp_servers=tuple(absolute(each) for each in mcp_config or ()),
+            tools=tools,
+            mcp_config=mcp_config,
             max_cost=max_cost,
             timeout=timeout,
         )
@@ -79,7 +69,7 @@ def add(
 
 @schedule.command("list")
 def list_schedules(
-    database: Database = None,
+    database: WorkDatabase = None,
     *,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
@@ -103,7 +93,7 @@ def list_schedules(
 
 @schedule.command()
 def remove(
-    name: Annotated[str, typer.Argument(help="As `schedule list` shows it.")], database: Database = None
+    name: Annotated[str, typer.Argument(help="As `schedule list` shows it.")], database: WorkDatabase = None
 ) -> None:
     """Remove a schedule. Turns that wait in the queue already stay there.
 
@@ -127,12 +117,7 @@ def _made(name: str, cron: str, options: RunOptions, *, timezone: str, queue: st
 def _schedules(database: str | None) -> Schedules:
     from glm_agent.durable import schedules_in
 
-    if database is None:
-        raise ConfigurationError(
-            "schedules are in a database: give --database postgresql://user@host/database, or set "
-            "GLM_AGENT_DATABASE_URL"
-        )
-    return schedules_in(database)
+    return schedules_in(address(database, of="schedules are in"))
 
 
 def _shown(moment: datetime) -> str:

@@ -16,9 +16,9 @@ import anyio
 import anyio.to_thread
 import typer
 
-from glm_agent.cli.database import Database
+from glm_agent.cli.database import WorkDatabase, address
 from glm_agent.cli.exits import fail, leave, leave_now, say
-from glm_agent.errors import AgentError, ConfigurationError
+from glm_agent.errors import AgentError
 from glm_agent.messages import UserMessage
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ GRACE_SECONDS: Final = 20.0
 _AGENTS: Final = 64
 """Agents that a worker keeps for the next turn with the same options."""
 
+
 def worker(
-    database: Database = None,
+    database: WorkDatabase = None,
     *,
     queue: Annotated[list[str] | None, typer.Option(help="Take turns from this queue; repeatable.")] = None,
     concurrency: Annotated[
@@ -72,11 +73,7 @@ def worker(
     130, 143 calls were cut off; they are taken up by another worker
     """
     try:
-        if database is None:
-            raise ConfigurationError(
-                "a worker needs a database: give --database postgresql://user@host/database, or set "
-                "GLM_AGENT_DATABASE_URL"
-            )
+        database = address(database, of="a worker needs")
         _share_limits(database, max_requests)
         _serve(database, queue or [], concurrency, grace, max_attempts, tell=(lambda _: None) if quiet else say)
     except AgentError as error:
