@@ -30,7 +30,8 @@ from glm_agent import (
     tool,
 )
 from glm_agent.agent.providers import model_maker
-from glm_agent.messages import ApprovalDecision, ApprovalRequested, Event
+from glm_agent.journal import Journal
+from glm_agent.messages import ApprovalDecision, ApprovalRequested, Event, TurnStarted
 from glm_agent.simulate import ScriptedModel, SimulatorServer
 
 
@@ -257,6 +258,20 @@ async def test_a_person_at_hand_is_asked_at_once() -> None:
 
 
 # -- sessions
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("turns", [0, 1])
+async def test_a_turn_that_was_cut_off_before_its_message_was_kept_is_no_answer(tmp_path: Path, turns: int) -> None:
+    with Journal(tmp_path / "journal.db") as journal:
+        agent = Agent(ScriptedModel(["one", "two"]), journal=journal, session="cut")
+        for _ in range(turns):
+            await agent.run("first")
+        with journal.open("cut") as steps:
+            steps.keep(TurnStarted(model="m", session="cut", turn=turns + 1))
+        with pytest.raises(ConfigurationError, match="'cut' was cut off before its message was kept.*say it again"):
+            await agent.resume()
+        assert (await agent.run("second")).output == ["one", "two"][turns]
 
 
 @pytest.mark.anyio

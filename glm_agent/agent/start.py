@@ -87,10 +87,14 @@ def _rest_of_turn(
 ) -> list[Fact]:
     """What is left of a turn that was cut off, under the terms of now; nothing where it has its answer."""
     _check(decisions, turn, decided={decision.call_id for decision in left})
-    if turn.messages:
-        (first, *_) = pending(turn)
-        if isinstance(first, TurnResult) and first.stop_reason == "end_turn":
-            return []
+    first = pending(turn)[0] if turn.messages else None
+    if turn.step == 0 and turn.stopped is None and (first is None or isinstance(first, TurnResult)):
+        raise ConfigurationError(
+            f"the last turn of the session {started.session!r} was cut off before its message was kept: there is "
+            "nothing to finish; say it again, as a new turn of this session (session=, --session)"
+        )
+    if isinstance(first, TurnResult) and first.stop_reason == "end_turn":
+        return []
     return [replace(started, turn=turn.started.turn), *left, *decisions]
 
 
