@@ -269,7 +269,7 @@ async def test_a_turn_that_was_cut_off_before_its_message_was_kept_is_no_answer(
             await agent.run("first")
         with journal.open("cut") as steps:
             steps.keep(TurnStarted(model="m", session="cut", turn=turns + 1))
-        with pytest.raises(ConfigurationError, match="'cut' was cut off before its message was kept.*say it again"):
+        with pytest.raises(ConfigurationError, match=r"'cut' was cut off before its message was kept.*say it again"):
             await agent.resume()
         assert (await agent.run("second")).output == ["one", "two"][turns]
 
