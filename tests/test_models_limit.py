@@ -27,9 +27,10 @@ from glm_agent.errors import (
 from glm_agent.messages import ModelRequest, ModelResponse, Notice, Retrying, TextDelta
 from glm_agent.models.account import Bearer
 from glm_agent.models.fallback import FallbackModel
-from glm_agent.models.limit import Limit, LimitedModel, lane, shared_limit
+from glm_agent.models.limit import Limit, LimitedModel, shared_limit
 from glm_agent.models.model import ModelEvent
 from glm_agent.models.retry import NEXT_MODEL, RetryBudget, RetryingModel, RetryPolicy, shared_budget
+from glm_agent.models.waiting import lane
 from glm_agent.simulate import ScriptedModel, SimulatorServer
 
 pytestmark = pytest.mark.anyio

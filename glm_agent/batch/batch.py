@@ -23,8 +23,8 @@ from glm_agent.batch.worker import Stopped, Worker
 from glm_agent.driver.groups import unwrapped
 from glm_agent.errors import AgentError, ConfigurationError
 from glm_agent.messages import Event, StopReason
-from glm_agent.models.limit import lane
 from glm_agent.models.purse import Purse
+from glm_agent.models.waiting import lane
 
 if TYPE_CHECKING:
     from glm_agent.journal import Journal

@@ -24,7 +24,8 @@ import sqlalchemy as sa
 from glm_agent.durable.address import Address
 from glm_agent.durable.database import APPLICATION, CONNECT_SECONDS
 from glm_agent.errors import JournalError, ModelError
-from glm_agent.models.limit import PATIENCE_SECONDS, Limit, Place
+from glm_agent.models.limit import PATIENCE_SECONDS, Limit
+from glm_agent.models.waiting import Place
 
 _T = TypeVar("_T")
 _log = logging.getLogger("glm_agent.durable")

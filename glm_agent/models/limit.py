@@ -15,19 +15,15 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from contextlib import aclosing, contextmanager, suppress
-from contextvars import ContextVar
-from typing import Any, Final, NamedTuple, TypeAlias
-
-import anyio
-import anyio.lowlevel
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Final
 
 from glm_agent.errors import AuthenticationError, ModelError, ModelStatusError, QuotaExhausted
 from glm_agent.messages import ModelRequest, ModelResponse, Notice
 from glm_agent.models.account import account_name
 from glm_agent.models.model import Model, ModelEvent
+from glm_agent.models.waiting import Place, Waiter, Waiting
 
 _TOO_MANY: Final = frozenset({"1302"})
 _OVERLOADED: Final = frozenset({"1305", "1312"})
@@ -40,38 +36,6 @@ Source: hermes-agent#93507 and #100065: this worked where 1 to 8 seconds did not
 
 PATIENCE_SECONDS: Final = 600.0
 """How long a request waits for an overloaded model before it is refused as the others were."""
-
-
-class Lane(NamedTuple):
-    """Whose requests these are: lanes of one priority take turns, however many wait in each."""
-
-    name: str = ""
-    priority: int = 0
-    """The lowest goes first."""
-
-
-class Place(NamedTuple):
-    """A place in flight."""
-
-    round: int
-    """Requests of one round are refused together."""
-    is_probe: bool = False
-    """Whether others wait to see what comes of it."""
-    slot: int = -1
-    """Of a limit that several processes share: which of its places."""
-
-
-_lane: ContextVar[Lane] = ContextVar("glm_agent.lane", default=Lane())  # noqa: B039 (a named tuple does not change)
-
-
-@contextmanager
-def lane(name: str, *, priority: int = 0) -> Generator[None]:
-    """Requests that are made in the block wait in a lane of their own."""
-    token = _lane.set(Lane(name, priority))
-    try:
-        yield
-    finally:
-        _lane.reset(token)
 
 
 class Limit:
@@ -93,7 +57,7 @@ class Limit:
         """What the server said of the model or the key, until a request has its answer again."""
         self._overloaded_seconds, self._clock = overloaded_seconds, clock
         self._lock = threading.Lock()
-        self._waiting = _Queue()
+        self._waiting = Waiting()
         self._round = self._successes = 0
         self._is_probed = False
         self._overloads = 0
@@ -114,7 +78,7 @@ class Limit:
                     return place
                 if self.refusal is not None and self.refusal.is_retryable and self._clock() >= until:
                     raise copy.copy(self.refusal)  # errors are given more facts on their way
-                waiter = _Waiter()
+                waiter = Waiter()
                 self._waiting.append(waiter)
                 seconds = self._rest(until)
             try:
@@ -186,7 +150,7 @@ class Limit:
             if not self._waiting.call_one(place):  # whoever waited has left meanwhile
                 self.running -= 1
 
-    def _answer(self, waiter: _Waiter) -> Place | None:
+    def _answer(self, waiter: Waiter) -> Place | None:
         """What it was called for: a place, to look again, or to fail."""
         with self._lock:
             self._waiting.remove(waiter)
@@ -195,7 +159,7 @@ class Limit:
             raise copy.copy(answer)
         return answer
 
-    def _give_up(self, waiter: _Waiter) -> None:
+    def _give_up(self, waiter: Waiter) -> None:
         with self._lock:
             self._waiting.remove(waiter)
             if isinstance(waiter.answer, Place):  # and cancelled before it could come
@@ -207,79 +171,6 @@ def is_refusal(error: ModelError) -> bool:
     """Whether it is true for every request of this key and model: overload, no balance, no right, no plan."""
     is_overload = isinstance(error, ModelStatusError) and error.code in _OVERLOADED
     return is_overload or isinstance(error, QuotaExhausted | AuthenticationError)
-
-
-_Answer: TypeAlias = Place | ModelError | None
-
-
-class _Waiter:
-    """Somebody on some event loop."""
-
-    def __init__(self) -> None:
-        self.called = anyio.Event()
-        self.lane = _lane.get()
-        self.answer: _Answer = None
-        self.is_called = False
-        native: Any = anyio.lowlevel.current_token().native_token
-        # asyncio's loop and trio's token each have a word for it.
-        self._soon: Callable[[Callable[[], object]], object] = (
-            native.call_soon_threadsafe if hasattr(native, "call_soon_threadsafe") else native.run_sync_soon
-        )
-
-    async def wait(self, seconds: float | None) -> None:
-        """Until it is called, or the time is over."""
-        if seconds is None:
-            await self.called.wait()
-            return
-        with anyio.move_on_after(seconds):
-            await self.called.wait()
-
-    def call(self, answer: _Answer) -> bool:
-        """Tell it something; False where its loop is gone."""
-        self.is_called = True
-        with suppress(RuntimeError):  # both libraries' word for a loop that has ended
-            self._soon(self.called.set)
-            self.answer = answer
-            return True
-        return False
-
-
-class _Queue:
-    """Who waits: lanes by priority, those of one priority in turns."""
-
-    def __init__(self) -> None:
-        self._lanes: dict[Lane, deque[_Waiter]] = {}
-
-    def __len__(self) -> int:
-        return sum(map(len, self._lanes.values()))
-
-    def __iter__(self) -> Iterator[_Waiter]:
-        return (waiter for waiters in self._lanes.values() for waiter in waiters)
-
-    def append(self, waiter: _Waiter) -> None:
-        self._lanes.setdefault(waiter.lane, deque()).append(waiter)
-
-    def remove(self, waiter: _Waiter) -> None:
-        """Forget it, where it still waits."""
-        if not waiter.is_called and (found := self._lanes.get(waiter.lane)) is not None:
-            found.remove(waiter)
-            if not found:
-                del self._lanes[waiter.lane]
-
-    def call_one(self, answer: _Answer) -> bool:
-        """Call whose turn it is; False where nobody came."""
-        # The lane that was served goes behind the others: a dict keeps the order of its insertions.
-        turn = min(self._lanes, key=lambda each: each.priority)
-        waiters = self._lanes.pop(turn)
-        waiter = waiters.popleft()
-        if waiters:
-            self._lanes[turn] = waiters
-        return waiter.call(answer)
-
-    def call_all(self, answer: _Answer) -> None:
-        waiters, self._lanes = list(self), {}
-        for waiter in waiters:
-            waiter.call(answer)
 
 
 class LimitedModel:
