@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from glm_agent.errors import ConfigurationError
+from glm_agent.wire.jsontext import scrub
 
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _POSTGRES: Final = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
@@ -34,6 +35,8 @@ class Address:
 
         Raises ``ConfigurationError`` for anything else.
         """
+        if not text.isascii() and scrub(text) != text:
+            raise ConfigurationError(f"the address {ascii(text)} is no Unicode: give the file another name")
         found = _SCHEME.match(text)
         scheme = found[1].lower() if found else ""
         if scheme in _POSTGRES:

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
 from dbos import error as dbos_errors
 from sqlalchemy import event, exc
+from sqlalchemy.schema import CreateTable
 
 from glm_agent.durable.address import Address
 from glm_agent.errors import JournalError
@@ -95,11 +96,16 @@ class Database:
             with self.engine.connect():
                 pass  # what is wrong is said here, not retried for ever in the engine
             DBOS.migrate(self.address.url)
-            with suppress(exc.IntegrityError, exc.ProgrammingError):  # another process makes them too
-                self.tables.create_all(self.engine)
-            with self.engine.connect() as connection:
-                connection.execute(sa.select(self.blobs.c.digest).limit(1))
+            for table in self.tables.sorted_tables:
+                self._make(table)
         self._is_prepared = True
+
+    def _make(self, table: sa.Table) -> None:
+        """Make a table where it is missing; other processes may do so at the same moment."""
+        with suppress(exc.IntegrityError, exc.ProgrammingError), self.engine.begin() as connection:
+            connection.execute(CreateTable(table, if_not_exists=True))
+        with self.engine.connect() as connection:
+            connection.execute(sa.select(table).limit(1))
 
     def close(self) -> None:
         if "client" in self.__dict__:

@@ -21,6 +21,7 @@ from glm_agent.errors import JournalError
 from glm_agent.journal.store import new_origin
 from glm_agent.journal.summary import Origin, summarise
 from glm_agent.messages import Fact, JsonObject
+from glm_agent.wire.jsontext import scrub
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +52,7 @@ def opened(engine: Engine, session: str, runs: Sequence[Run], *, described: Desc
     origin = origin_of_run(runs[0]) if runs else described.origin or new_origin(described.task)
     spec: JsonObject = {"session": session, "origin": asdict(origin)}
     if described.options is not None:
-        spec["options"] = described.options
+        spec["options"] = scrub(described.options)
     if described.is_arriving:
         spec["arriving"] = True
     return _Held(engine, engine.attach(workflow_id(session, number), spec), session, origin), 0

@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import stat
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from glm_agent import Agent, tool
 from glm_agent.agent import stores
 from glm_agent.durable import Address, queue_in, sessions_in
 from glm_agent.durable import engine as engines
+from glm_agent.durable.database import Database
 from glm_agent.errors import ConfigurationError, JournalError
 from glm_agent.journal import Journal
 from glm_agent.messages import ModelResponse, ToolCall, ToolResult, TurnStarted, UserMessage
@@ -169,6 +171,29 @@ def test_one_process_works_on_one_database_at_a_time(tmp_path: Path) -> None:
         pass
     assert [summary.id for summary in first.sessions()] == ["one"]
     first.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_many_make_the_tables_at_the_same_moment(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    made = request.getfixturevalue("postgres").new_database() if kind == "postgresql" else f"sqlite:///{tmp_path}/x.db"
+    gate, failed = threading.Barrier(4), list[Exception]()
+
+    def prepare() -> None:
+        database = Database(Address.parse(made))
+        gate.wait()
+        try:
+            database.prepare()
+        except Exception as error:
+            failed.append(error)
+        finally:
+            database.close()
+
+    threads = [threading.Thread(target=prepare) for _ in range(gate.parties)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failed == []
 
 
 def test_reading_makes_no_file(tmp_path: Path) -> None:
