@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import threading
 import time
@@ -19,8 +17,9 @@ import anyio.lowlevel
 
 from glm_agent.driver.early import EarlyCall, EarlyCalls, finish
 from glm_agent.driver.groups import unwrapped
+from glm_agent.driver.keys import idempotency_key, intent_key
 from glm_agent.driver.observers import Observer, tell
-from glm_agent.driver.steps import InlineSteps, Intent, Slot, Steps, intent_key
+from glm_agent.driver.steps import InlineSteps, Intent, Slot, Steps
 from glm_agent.errors import ContentFiltered, ContextOverflow, ModelError, ModelProtocolError
 from glm_agent.messages import (
     ApprovalDecision,
@@ -38,7 +37,6 @@ from glm_agent.messages import (
     ToolSpec,
     ToolStarted,
     TurnResult,
-    TurnStarted,
     TurnStopped,
 )
 from glm_agent.models.model import Model
@@ -242,7 +240,8 @@ class Driver:
 
     def _key(self, call: ToolCall) -> str:
         response = next(m for m in reversed(self.turn.messages) if isinstance(m, ModelResponse))
-        return _idempotency_key(self.turn.started, self.turn.step, response.tool_calls.index(call), call)
+        place = response.tool_calls.index(call)
+        return idempotency_key(self.turn.started, call, step=self.turn.step, place=place)
 
     def _effect(self, call: ToolCall) -> str:
         # What would run counts: GLM's markup may have run into the name.
@@ -255,7 +254,7 @@ class Driver:
         """Only what may be repeated starts before the response is there: GLM can begin a generation anew."""
         at_limit = self.turn.step >= self.turn.started.max_steps
         if self.steps.allows_early and not at_limit and self._effect(call) == "read":
-            key = _idempotency_key(self.turn.started, self.turn.step + 1, place, call)
+            key = idempotency_key(self.turn.started, call, step=self.turn.step + 1, place=place)
             self._early.start(call, partial(self._answer_early, call, key))
 
     async def _keep_early(self, slot: Slot, fact: Fact) -> None:
@@ -298,16 +297,3 @@ def _bounded(fact: Fact, context: ToolContext) -> Fact:
 def _as_decided(call: ToolCall, decision: ApprovalDecision | None) -> ToolCall:
     """The call with the arguments the person edited, where one did."""
     return call if decision is None or decision.arguments is None else replace(call, arguments=decision.arguments)
-
-
-_canonical = json.JSONEncoder(sort_keys=True).encode  # ``json.dumps`` would make an encoder for every call
-
-
-def _idempotency_key(started: TurnStarted, step: int, place: int, call: ToolCall) -> str:
-    """Names this call in every process that resumes the turn; never the provider's id, which is reused."""
-    try:
-        arguments = _canonical(json.loads(call.arguments or "{}"))
-    except (ValueError, RecursionError):  # RecursionError: ten thousand brackets
-        arguments = call.arguments
-    parts = (started.session, started.turn, step, place, call.name, arguments)
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -6,7 +6,6 @@ start and end, and the calling tool gets the whole of its result, since only the
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,7 +14,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
-from glm_agent.driver.steps import Intent, NestedCall, Record, Steps, intent_key
+from glm_agent.driver.keys import intent_key, nested_key
+from glm_agent.driver.steps import Intent, NestedCall, Record, Steps
 from glm_agent.errors import ToolError
 from glm_agent.messages import (
     ApprovalDecision,
@@ -82,12 +82,11 @@ class _Nest:
 
     def _context(self, call: ToolCall) -> ToolContext:
         outer = self._outer
-        place = f"{outer.idempotency_key}/{self._count}/{call.name}/{call.arguments}"
         return ToolContext(
             call=call,
             deps=outer.deps,
             session=outer.session,
-            idempotency_key=hashlib.sha256(place.encode(errors="replace")).hexdigest(),
+            idempotency_key=nested_key(outer.idempotency_key, call, place=self._count),
             messages=outer.messages,
             granted=outer.granted,
             attempt=outer.attempt,

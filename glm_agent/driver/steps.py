@@ -39,11 +39,6 @@ class NestedCall:
 Record: TypeAlias = Fact | Intent | NestedCall
 
 
-def intent_key(key: str, *, attempt: int) -> str:
-    """The key of a call's intent: what a person let run again is on record once more, else it would seem begun."""
-    return f"{key}/{attempt}" if attempt else key
-
-
 class Slot(Protocol):
     """One place in the order of a turn's records."""
 
