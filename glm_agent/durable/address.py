@@ -36,7 +36,7 @@ class Address:
         Raises ``ConfigurationError`` for anything else.
         """
         if not text.isascii() and scrub(text) != text:
-            raise ConfigurationError(f"the address {ascii(text)} is no Unicode: give the file another name")
+            raise ConfigurationError(f"the address {text!a} is no Unicode: give the file another name")
         found = _SCHEME.match(text)
         scheme = found[1].lower() if found else ""
         if scheme in _POSTGRES:

@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from glm_agent.errors import ConfigurationError, TurnError
+from glm_agent.journal.records import encode
 from glm_agent.messages import ApprovalRequested, Decision, Fact
 from glm_agent.turn import Waiting, rebuild
 
@@ -79,8 +80,8 @@ def described(call: WaitingCall) -> str:
 
 
 def to_text(decision: Decision) -> str:
-    """The decision as JSON text."""
-    return _decisions().dump_json(decision).decode()
+    """The decision as JSON text; text in it that is no Unicode is mended."""
+    return encode(decision)[1]
 
 
 def from_text(text: str) -> Decision:

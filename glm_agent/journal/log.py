@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -20,6 +21,7 @@ from glm_agent.journal.records import StoredRecord
 from glm_agent.journal.store import new_origin
 from glm_agent.journal.summary import Origin, SessionSummary, Setup, summarise
 from glm_agent.messages import Decision, Fact, JsonObject
+from glm_agent.wire.jsontext import dumps
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -146,7 +148,7 @@ def add(
 
 
 def _set_up(connection: sqlite3.Connection, session: int, setup: Setup) -> None:
-    text = _setups().dump_json(setup).decode()
+    text = dumps(asdict(setup)).decode()  # a file's name need not be Unicode
     connection.execute("UPDATE sessions SET setup = ? WHERE number = ?", (text, session))
 
 

@@ -20,6 +20,7 @@ from glm_agent.journal.search import Hit
 from glm_agent.journal.summary import Origin, SessionSummary, Setup
 from glm_agent.messages import Decision, Fact, JsonObject, TurnStarted
 from glm_agent.turn import Waiting
+from glm_agent.wire.jsontext import scrub
 
 _ID: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,80}")
 """An id is also the name of a file and of a folder, which ``..`` must not be."""
@@ -117,7 +118,7 @@ def origin_of(header: dict[str, Any]) -> Origin:
 
 def new_origin(task: str) -> Origin:
     """Of a session that begins here and now."""
-    return Origin(created=time.time(), folder=_working_folder(), task=task, version=own_version())
+    return Origin(created=time.time(), folder=_working_folder(), task=scrub(task), version=own_version())
 
 
 def _working_folder() -> str:

@@ -77,4 +77,4 @@ class Bearer:
 
 def account_name(*, key: str, model: str, base_url: str) -> str:
     """A name for what is limited together, which says nothing about the key."""
-    return hashlib.sha256("\0".join((key, model, base_url)).encode()).hexdigest()
+    return hashlib.sha256("\0".join((key, model, base_url)).encode(errors="surrogatepass")).hexdigest()

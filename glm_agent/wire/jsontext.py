@@ -7,6 +7,7 @@ pair, bytes that are no UTF-8, raw control characters) goes a slow way that repl
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, cast
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -35,8 +36,8 @@ def scrub(value: Any) -> Any:
             return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         case dict():
             return {scrub(key): scrub(item) for key, item in an_object(value).items()}
-        case list():
-            return [scrub(item) for item in an_array(value)]
+        case list() | tuple():
+            return [scrub(item) for item in cast("Sequence[Any]", value)]
         case _:
             return value
 

@@ -128,12 +128,15 @@ def _decide(
     with sessions_at(database) as journal:
         every = journal.waiting(session)
     waiting = [each.call_id for each in every if each.kind == "approval_requested"]
-    if not calls and len(waiting) != 1:
-        known = ", ".join(waiting) or "none"
+    chosen = waiting if not calls or "all" in calls else calls
+    if not chosen:
         begun = [each.call_id for each in every if each.kind == "outcome_unknown"]
         more = f"; of unknown outcome, for `sessions decide`: {', '.join(begun)}" if begun else ""
-        raise ConfigurationError(f"which call of session '{session}' is meant? waiting for approval: {known}{more}")
-    chosen = waiting if not calls or "all" in calls else calls
+        raise ConfigurationError(f"no call of session '{session}' waits for approval{more}")
+    if not calls and len(waiting) > 1:
+        raise ConfigurationError(
+            f"which call of session '{session}' is meant, or all? waiting for approval: {', '.join(waiting)}"
+        )
     _leave(session, [decided(call) for call in chosen], database=database)
 
 
@@ -145,7 +148,7 @@ def _leave(session: str, decisions: Sequence[Decision], *, database: str | None)
 
 
 def _say_what_follows(journal: Sessions, session: str, decisions: Sequence[Decision]) -> None:
-    kept = f"kept for session '{session}': {', '.join(each.call_id for each in decisions) or 'nothing'}"
+    kept = f"kept for session '{session}': {', '.join(each.call_id for each in decisions)}"
     if journal.is_open(session):
         say(f"{kept}; the run that has it open takes it")
     elif left := journal.waiting(session):
