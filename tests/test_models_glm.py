@@ -39,7 +39,7 @@ from glm_agent.messages import (
     ToolSpec,
     UserMessage,
 )
-from glm_agent.models.glm import GLMModel, model
+from glm_agent.models.glm import GLMModel, model, reading
 from glm_agent.models.glm.faults import retry_after_seconds, transport_error
 from glm_agent.models.model import ModelEvent
 
@@ -298,7 +298,7 @@ COMPLETE = {
 async def test_a_complete_answer_counts_however_its_stream_ends(
     anyio_backend: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model, "GRACE_SECONDS", 0.05)
+    monkeypatch.setattr(reading, "GRACE_SECONDS", 0.05)
     async with serving(COMPLETE[name]) as server:
         assert isinstance((await events_of(server))[-1], ModelResponse)
 

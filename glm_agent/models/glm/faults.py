@@ -1,4 +1,4 @@
-"""Exceptions of the HTTP client -> ours. One table, and a test that it is complete."""
+"""What went wrong -> our exceptions: of the HTTP client (a test proves the table complete), and of GLM's own words."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ import httpx2
 from glm_agent.errors import (
     AgentError,
     ConfigurationError,
+    ContentFiltered,
+    ContextOverflow,
     ModelConnectionError,
     ModelError,
     ModelProtocolError,
     ModelTimeout,
 )
+from glm_agent.messages import ModelResponse
 from glm_agent.wire.failure import failure, redact
 
 
@@ -35,6 +38,37 @@ def transport_error(error: Exception, *, url: str, request_id: str = "", secrets
             kind, what, is_retryable = _meaning(error, said)
             message = f"{what} '{url}' ({said})"
             return kind(message, request_id=request_id, is_retryable=is_retryable)
+
+
+def accepted(response: ModelResponse) -> ModelResponse:
+    """The response, unless GLM's word for why it ended is a failure; the status was 200 all the same.
+
+    Source: docs.bigmodel.cn, error codes, 2026-07-11: failures of a stream show in ``finish_reason``.
+    """
+    request_id = response.request_id or response.id
+    match response.finish_reason:
+        case "network_error":
+            raise ModelConnectionError(
+                "the model's server lost its answer (finish_reason network_error)",
+                request_id=request_id,
+                is_retryable=True,
+                response=response,
+            )
+        case "model_context_window_exceeded":
+            raise ContextOverflow(
+                f"prompt and answer do not fit the window of model '{response.model}': shorten the conversation",
+                request_id=request_id,
+                response=response,
+            )
+        case "sensitive":
+            raise ContentFiltered(
+                "the provider's safety system cut the answer (finish_reason sensitive): "
+                "what was shown of it may have to be withdrawn",
+                request_id=request_id,
+                response=response,
+            )
+        case _:
+            return response
 
 
 def _meaning(error: Exception, said: str) -> tuple[type[ModelError], str, bool]:

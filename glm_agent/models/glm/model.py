@@ -13,25 +13,21 @@ from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 from string import Template
 from time import monotonic
-from typing import cast
 
-import anyio
 import httpx2
 
 from glm_agent.errors import (
     AuthenticationError,
     ConfigurationError,
-    ContentFiltered,
-    ContextOverflow,
-    ModelConnectionError,
     ModelProtocolError,
     ModelTimeout,
 )
-from glm_agent.messages import JsonObject, ModelRequest, ModelResponse, Notice, Retrying, SentRequest
+from glm_agent.messages import JsonObject, ModelRequest, Notice, Retrying, SentRequest
 from glm_agent.models.account import Bearer, SignedKey
 from glm_agent.models.catalog import ModelInfo, lookup
 from glm_agent.models.glm.clients import Answer, Client, Clients
-from glm_agent.models.glm.faults import retry_after_seconds, transport_error
+from glm_agent.models.glm.faults import accepted, retry_after_seconds, transport_error
+from glm_agent.models.glm.reading import is_stream, next_read, read, reads_of
 from glm_agent.models.model import ModelEvent
 from glm_agent.models.record import sent
 from glm_agent.wire import jsontext
@@ -44,8 +40,6 @@ from glm_agent.wire.jsontext import an_object
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 300.0
 """Silence that is taken for a dead connection. GLM sends nothing while it thinks or reads a long prompt."""
-GRACE_SECONDS = 2.0
-"""How long a complete answer's stream may take to end, so that the connection can be used again."""
 
 _BODY_LIMIT = 32 * 2**20
 """Bytes of an answer that is no stream: far more than any window of tokens."""
@@ -138,7 +132,7 @@ class GLMModel:
         response = decoder.finish()
         for warning in decoder.warnings:
             yield Notice(text=warning, level="warning", source=self._name)
-        yield _accepted(response if record is None else replace(response, sent=record))
+        yield accepted(response if record is None else replace(response, sent=record))
 
     def _authorized(self) -> httpx2.Headers:
         if self._key and (said := f"Bearer {self._bearer.value()}") != self._headers.get("authorization"):
@@ -164,7 +158,7 @@ class GLMModel:
             return
         error = failure(
             status_code=answer.status_code,
-            body=await _read(answer, _ERROR_BODY_LIMIT),
+            body=await read(answer, _ERROR_BODY_LIMIT),
             request_id=request_id,
             retry_after_seconds=retry_after_seconds(answer.headers),
             secrets=(self._key,),
@@ -177,12 +171,12 @@ class GLMModel:
         self, answer: Answer, decoder: ResponseDecoder, request_id: str
     ) -> AsyncGenerator[Iterable[Decoded], None]:
         """What the decoder makes of the answer, per read of the socket."""
-        if not _is_stream(answer):
-            yield decoder.receive(self._whole(await _read(answer, _BODY_LIMIT + 1), answer, request_id))
+        if not is_stream(answer):
+            yield decoder.receive(self._whole(await read(answer, _BODY_LIMIT + 1), answer, request_id))
             return
         heard, seen = monotonic(), 0
-        async with aclosing(_bytes(answer)) as reads:
-            while (data := await _next(reads, decoder)) is not None:
+        async with aclosing(reads_of(answer)) as reads:
+            while (data := await next_read(reads, decoder)) is not None:
                 yield decoder.feed(data)
                 now = monotonic()
                 if decoder.received != seen:
@@ -234,74 +228,6 @@ def _with_headers(tool: JsonObject) -> JsonObject:
         return tool
     headers = {name: Template(str(value)).safe_substitute(os.environ) for name, value in server["headers"].items()}
     return {**tool, "mcp": {**server, "headers": headers}}
-
-
-async def _next(reads: AsyncGenerator[bytes, None], decoder: ResponseDecoder) -> bytes | None:
-    """The next read; None at the end, or when an answer that is complete does not end in time."""
-    # Where it is known that nothing will be waited for, the bound would cost more than the read.
-    if not (decoder.is_finished or decoder.is_done) or getattr(reads, "is_complete", False):
-        return await anext(reads, None)
-    # Some servers never close, some proxies break off after the last chunk: nothing is missing any more.
-    try:
-        with anyio.move_on_after(GRACE_SECONDS):
-            return await anext(reads, None)
-    except httpx2.TransportError:
-        pass
-    return None
-
-
-def _bytes(answer: Answer) -> AsyncGenerator[bytes, None]:
-    """The body as it comes; three generators fewer per read where nothing has to be unpacked."""
-    if "content-encoding" in answer.headers:
-        return answer.aiter_bytes()
-    return cast("AsyncGenerator[bytes, None]", aiter(cast("httpx2.AsyncByteStream", answer.stream)))
-
-
-async def _read(answer: Answer, limit: int) -> bytes:
-    data = bytearray()
-    async with aclosing(answer.aiter_bytes()) as reads:
-        async for piece in reads:
-            data += piece
-            if len(data) >= limit:
-                break
-    return bytes(data[:limit])
-
-
-def _is_stream(answer: Answer) -> bool:
-    """Whether to read the answer as events; some proxies say nothing or ``text/plain`` about a stream."""
-    kind = answer.headers.get("content-type", "")
-    return "json" not in kind and "html" not in kind
-
-
-def _accepted(response: ModelResponse) -> ModelResponse:
-    """The response, unless GLM's word for why it ended is a failure; the status was 200 all the same.
-
-    Source: docs.bigmodel.cn, error codes, 2026-07-11: failures of a stream show in ``finish_reason``.
-    """
-    request_id = response.request_id or response.id
-    match response.finish_reason:
-        case "network_error":
-            raise ModelConnectionError(
-                "the model's server lost its answer (finish_reason network_error)",
-                request_id=request_id,
-                is_retryable=True,
-                response=response,
-            )
-        case "model_context_window_exceeded":
-            raise ContextOverflow(
-                f"prompt and answer do not fit the window of model '{response.model}': shorten the conversation",
-                request_id=request_id,
-                response=response,
-            )
-        case "sensitive":
-            raise ContentFiltered(
-                "the provider's safety system cut the answer (finish_reason sensitive): "
-                "what was shown of it may have to be withdrawn",
-                request_id=request_id,
-                response=response,
-            )
-        case _:
-            return response
 
 
 def _dialect(dialect: Dialect | str) -> Dialect:
