@@ -256,6 +256,10 @@ def test_sentences_hide_what_the_configuration_keeps_secret() -> None:
     assert "it ended; it exited with code 1." in said
 
 
+def test_a_difference_at_the_end_of_a_sentence_stays_as_it_is() -> None:
+    assert sentence(ServerConfig(name="s", command="x"), "it changed\n- a {\n+ b {").endswith("+ b {")
+
+
 @pytest.mark.parametrize(
     "args",
     [

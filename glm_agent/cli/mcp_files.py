@@ -45,11 +45,13 @@ def add(
         data = _configuration(file)
         place = next((key for key in ("mcpServers", "servers") if key in data), "mcpServers")
         servers = data.setdefault(place, {})
+        if not isinstance(servers, dict):
+            fail(f"{place!r} in {str(file)!r} is no JSON object")
         if name in servers:
             fail(f"{str(file)!r} has a server {name!r} already: remove it there, or use another name")
         servers[name] = entry = _entry(target, env or [], header or [], is_trusted=trust)
         unset = _check({name: entry}, folder=file.resolve().parent)
-        file.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        _write(file, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
     for variable in unset:
         say(f"warning: {name} needs the variable {variable!r}, which is not set")
     say(f"{name} stands in {file}. To see whether it starts: glm-agent mcp check {file}")
@@ -118,9 +120,14 @@ async def _offered(configs: Sequence[ServerConfig]) -> dict[str, tuple[Tool, ...
 def _configuration(file: Path) -> dict[str, Any]:
     from glm_agent.mcp.lines import plain_json
 
+    if file.suffix == ".toml":
+        fail(f"{str(file)!r} is TOML, and only JSON can be written: put the server in by hand")
     if not file.exists():
         return {}
-    text = file.read_text(encoding="utf-8-sig")
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"{str(file)!r} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}")
     try:
         data = json.loads(plain_json(text) or "{}")
     except ValueError as error:
@@ -130,6 +137,13 @@ def _configuration(file: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         fail(f"{str(file)!r} is no JSON object")
     return data  # pyright: ignore[reportUnknownVariableType]
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        fail(f"{str(file)!r} cannot be written: {error.strerror or error}")
 
 
 def _check(servers: dict[str, Any], *, folder: Path) -> list[str]:
@@ -144,9 +158,13 @@ def _check(servers: dict[str, Any], *, folder: Path) -> list[str]:
 
 def _entry(target: Sequence[str], env: Sequence[str], headers: Sequence[str], *, is_trusted: bool) -> dict[str, Any]:
     more: dict[str, Any] = {"trust": True} if is_trusted else {}
-    if target[0].startswith(("http://", "https://")):
+    if "://" in target[0]:
+        if env or len(target) > 1:
+            fail("an address takes no --env and nothing after it: write its keys as --header 'Name: value'")
         pairs = dict(_pair(item, ":", "--header") for item in headers)
         return {"type": "http", "url": target[0], **({"headers": pairs} if pairs else {}), **more}
+    if headers:
+        fail("a command takes no --header: write its keys as --env NAME=value")
     pairs = dict(_pair(item, "=", "--env") for item in env)
     return {"command": target[0], "args": list(target[1:]), **({"env": pairs} if pairs else {}), **more}
 

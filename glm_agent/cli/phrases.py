@@ -68,9 +68,10 @@ def duration(seconds: float) -> str:
     """``8 ms``, ``1.2 s``, ``3 min 5 s``."""
     if seconds < 0.1:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
-    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
 
 
 def usage(spent: Usage) -> str:

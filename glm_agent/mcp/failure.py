@@ -125,7 +125,8 @@ def sentence(
     said = f"MCP server {config.name!r} ({config.target}): {what}"
     if returncode is not None:
         said += f"; it {ending(returncode)}"
-    said = said if said.endswith((".", "!", "?")) else f"{said}."
+    # What ends in a text of its own, as in a difference, is no sentence.
+    said = said if said.endswith((".", "!", "?")) or "\n" in what else f"{said}."
     last = [line for line in (shown(config, word) for word in words) if line][-_SHOWN_LINES:]
     if last:
         said += " Its last words:\n  " + "\n  ".join(last)

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 from glm_agent.cli.formats import line_schema
+from glm_agent.cli.phrases import duration
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "events.schema.json"
 COMMAND = [sys.executable, "-m", "glm_agent.cli"]
@@ -90,3 +91,8 @@ def test_a_process_without_standard_streams_does_its_work(cli: Any, closed: str)
     assert (done.returncode, (cli.folder / "answer.txt").read_text()) == (0, "hello\n")
     assert "Traceback" not in done.stderr
     assert cli("run", "--resume", "service").stdout == "hello\n"
+
+
+def test_a_time_of_some_minutes_never_has_sixty_seconds():
+    said = {seconds: duration(seconds) for seconds in (0.01, 59.9, 59.99, 60.0, 119.6, 179.5, 185.0)}
+    assert list(said.values()) == ["10 ms", "59.9 s", "1 min 0 s", "1 min 0 s", "2 min 0 s", "3 min 0 s", "3 min 5 s"]

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 SDK = str(Path(__file__).parents[1] / "servers" / "sdk.py")
 NASTY = str(Path(__file__).parents[1] / "servers" / "nasty.py")
 ADD = ("mcp", "add", "calc", "--", sys.executable, SDK, "stdio")
@@ -85,6 +87,37 @@ def test_what_would_be_lost_is_not_written_over(cli: Any, tmp_path: Path):
     assert done.returncode == 2
     assert "comments" in done.stderr
     assert file.read_text() == commented
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--file", "none/.mcp.json", "x", "program"), "'none/.mcp.json' cannot be written: No such file"),
+        (("--file", ".", "x", "program"), "'.' cannot be read: Is a directory"),
+        (("--file", "config.toml", "x", "program"), "is TOML"),
+        (("x", "ftp://example.com/mcp"), "Write http:// or https://"),
+        (("--env", "A=b", "x", "https://example.com/mcp"), "takes no --env"),
+        (("x", "https://example.com/mcp", "more"), "nothing after it"),
+        (("--header", "A: b", "x", "program"), "takes no --header"),
+    ],
+)
+def test_what_cannot_be_added_is_said_and_nothing_is_written(cli: Any, arguments: tuple[str, ...], said: str):
+    done = cli("mcp", "add", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not [*cli.folder.rglob(".mcp.json"), *cli.folder.rglob("config.toml")]
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfe", b'{"mcpServers": []}', b"[]"])
+def test_a_file_that_is_no_configuration_is_left_as_it_is(cli: Any, text: bytes):
+    file = cli.folder / ".mcp.json"
+    file.write_bytes(text)
+    done = cli("mcp", "add", "x", "program")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: '")
+    assert ".mcp.json'" in done.stderr
+    assert file.read_bytes() == text
 
 
 def test_nothing_is_served_unasked(cli: Any):
