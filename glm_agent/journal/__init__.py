@@ -7,7 +7,9 @@
     inbox      decisions on calls that wait, left by other processes
     search     where a text stands in what was said and done
     spilled    results that were too long for the model, in exports
-    store      what all stores of sessions have in common
+    store      the protocol of all stores of sessions, and the rules of ids and headers
+    kept       what all stores of sessions do in the same way
+    moving     a session from one store to another
     fork       a session's beginning as a session of its own
     replay     a session run once more, offline; with recorded, comparison and divergence
     lock       one writer per session, named
@@ -17,8 +19,9 @@ It keeps what the driver hands it and gives it back. It must not know how a turn
 tool is, or who reads the events. Importing it opens nothing.
 """
 
-from glm_agent.journal.journal import Journal, new_session_id
+from glm_agent.journal.journal import Journal
 from glm_agent.journal.session import Session
+from glm_agent.journal.store import new_session_id
 from glm_agent.journal.summary import SessionSummary
 
 __all__ = ["Journal", "Session", "SessionSummary", "new_session_id"]
