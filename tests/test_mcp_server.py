@@ -331,6 +331,14 @@ async def test_a_server_that_keeps_dying_is_started_ever_more_rarely(starts: Pat
 
 
 @pytest.mark.anyio
+async def test_a_call_of_a_server_that_is_left_alone_does_not_promise_its_start(starts: Path) -> None:
+    async with running(nasty("die_in_call", starts)) as tools:
+        said = [(await run(tools["good"])).content for _ in range(3)][-1]
+    assert "It is not started again for 1 s." in said
+    assert said.endswith("The call was not run.")
+
+
+@pytest.mark.anyio
 async def test_a_call_that_hangs_is_given_up_and_the_server_lives(starts: Path) -> None:
     async with running(nasty("hang_call", starts, timeout_seconds=0.3)) as tools:
         result = await run(tools["good"])

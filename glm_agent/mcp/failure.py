@@ -95,6 +95,10 @@ class UnknownTask(Refused):
     """The server does not know the task that is asked after."""
 
 
+class LeftAlone(MCPServerError):
+    """The server failed a moment ago, and is not started again yet."""
+
+
 class ServerDied(MCPServerError):
     """A call was under way when the server, or the way to it, was lost."""
 

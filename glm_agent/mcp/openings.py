@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import anyio.lowlevel
 from glm_agent.errors import MCPServerError
 from glm_agent.mcp.callbacks import Callbacks
 from glm_agent.mcp.config import ServerConfig
-from glm_agent.mcp.failure import sentence, shown
+from glm_agent.mcp.failure import LeftAlone, sentence, shown
 from glm_agent.mcp.owner import Owner
 from glm_agent.mcp.remembered import Memory
 from glm_agent.mcp.restarts import Restarts
@@ -127,7 +128,8 @@ class Openings:
     def _refuse_haste(self) -> None:
         wait = self.restarts.wait(self.clock())
         if wait > 0 and self._last_error is not None:
-            raise self._again(self._last_error, f" It is not started again for {wait:.0f} s.")
+            said = f"{self._last_error} It is not started again for {math.ceil(wait)} s."
+            raise LeftAlone(said, server=self.config.name)
 
     def _speaks_legacy(self) -> bool:
         if self._is_legacy is None:
@@ -185,9 +187,9 @@ class Openings:
     def _tell(self, text: str, *, level: Literal["info", "warning"] = "info") -> None:
         self.on_event(Notice(text=text, level=level, source=f"mcp:{self.config.name}"))
 
-    def _again(self, error: MCPServerError, more: str = "") -> MCPServerError:
+    def _again(self, error: MCPServerError) -> MCPServerError:
         """The same error as a new one: one object raised in many tasks would collect their tracebacks."""
-        return MCPServerError(f"{error}{more}", server=self.config.name)
+        return MCPServerError(str(error), server=self.config.name)
 
     def _error(self, what: str) -> MCPServerError:
         return MCPServerError(sentence(self.config, shown(self.config, what)), server=self.config.name)

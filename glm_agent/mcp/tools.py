@@ -19,7 +19,7 @@ from glm_agent.mcp.arguments import read_arguments
 from glm_agent.mcp.callbacks import Progress
 from glm_agent.mcp.content import read_content
 from glm_agent.mcp.definition import Listed
-from glm_agent.mcp.failure import Refused, ServerDied, UnknownTask, shown
+from glm_agent.mcp.failure import LeftAlone, Refused, ServerDied, UnknownTask, shown
 from glm_agent.mcp.handle import TaskHandle
 from glm_agent.mcp.server import ServerConnection, ToolTimeout
 from glm_agent.messages import Effect, ToolCall, ToolResult, ToolSpec
@@ -36,6 +36,8 @@ IDEMPOTENCY_KEY = "glm-agent/idempotencyKey"
 _NO_CHANNEL = "no back-channel"
 _ASKS_AS_BEFORE = ' (It asks as the older protocols do: put "protocol": "2025-11-25" into its entry.)'
 """What the SDK's servers say that ask during a call in a protocol where they cannot, and what helps."""
+
+_NOT_RUN = "The call was not run."
 
 PROGRESS_SECONDS = 0.1
 """Between two events of a call's progress."""
@@ -87,6 +89,8 @@ class MCPTool(Tool):
             return self._failed(call, f"{said}{_ASKS_AS_BEFORE}" if _NO_CHANNEL in str(error) else said)
         except ServerDied as error:
             return self._failed(call, f"{error}\n{self._outcome(error.may_have_run)}")
+        except LeftAlone as error:
+            return self._failed(call, f"{error}\n{_NOT_RUN}")
         except MCPServerError as error:
             return self._failed(call, f"{error}\n{self._outcome(False)}")
         text, parts = read_content(result)
@@ -136,7 +140,7 @@ class MCPTool(Tool):
     def _outcome(self, may_have_run: bool) -> str:
         """What is known of a call that gave no result."""
         if not may_have_run:
-            return "The call was not run. The server is started again by the next call."
+            return f"{_NOT_RUN} The server is started again by the next call."
         if self.spec.effect == "write":
             return "Whether the call took effect is unknown: check that before you repeat it."
         return "The call may be repeated."
