@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from glm_agent.agent import given, names, stores
 from glm_agent.agent.attachments import Attachment, parts
 from glm_agent.agent.budget import Budget
-from glm_agent.agent.changes import changes, own_version
+from glm_agent.agent.changes import changes
 from glm_agent.agent.providers import model_maker
 from glm_agent.agent.runtime import Blocking, Runtime, Runtimes
 from glm_agent.agent.said import Said
@@ -349,7 +349,7 @@ class Agent:
             settings=self._settings,
             max_steps=self._max_steps,
             session=kept.session,
-            version=own_version() if kept.is_stored else "",
+            version=kept.version,
         )
 
     async def _offered(self, runtime: Runtime, steps: Steps, results: KeptResults | None, folder: Path | None) -> Tools:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import fields, replace
-from functools import cache
 
 from glm_agent.messages import ModelSettings, ToolSpec, TurnStarted
 
@@ -19,17 +18,6 @@ def changes(before: TurnStarted, now: TurnStarted) -> list[str]:
         *_from_to("max_steps", before.max_steps, now.max_steps),
         *(_from_to("glm-agent", before.version, now.version) if before.version and now.version else ()),
     ]
-
-
-@cache
-def own_version() -> str:
-    """The version of glm-agent that runs."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("glm-agent")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _tools(before: dict[str, ToolSpec], now: dict[str, ToolSpec]) -> Iterable[str]:

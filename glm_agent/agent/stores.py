@@ -36,11 +36,8 @@ class Kept:
     """What is stored of the session."""
     results: Path | None = None
     """A folder for results that are too long for the model."""
-
-    @property
-    def is_stored(self) -> bool:
-        """Whether anything is kept at all."""
-        return not isinstance(self.steps, InlineSteps)
+    version: str = ""
+    """Of glm-agent, to be kept with the turn; empty where nothing is kept."""
 
 
 def sessions(given: Any = None) -> Sessions:
@@ -72,13 +69,13 @@ async def kept(journal: Any, session: str | None) -> AsyncGenerator[Kept]:
     if session is None and journal is None:
         yield Kept(InlineSteps(), uuid4().hex)
         return
-    from glm_agent.journal import new_session_id
+    from glm_agent.journal.store import new_session_id, own_version
 
     store = sessions(journal)
     try:
         async with _opened(store, session or new_session_id()) as opened:
             turn = rebuild(opened.facts) if opened.facts else None
-            yield Kept(opened, opened.id, turn, store.results_of(opened.id))
+            yield Kept(opened, opened.id, turn, store.results_of(opened.id), own_version())
     finally:
         if store is not journal:
             store.close()
