@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 
@@ -12,6 +11,7 @@ from rich.text import Text
 
 from glm_agent.cli import phrases
 from glm_agent.cli.foreground import Withdrawn
+from glm_agent.cli.onward import command
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import ApprovalDecision, ApprovalRequested, ToolCall
 from glm_agent.turn import Waiting
@@ -60,20 +60,20 @@ def decisions(approved: Sequence[str], denied: Sequence[str], *, waiting: Sequen
 
 def how_to_decide(request: Waiting, *, session: str) -> list[str]:
     """The commands that decide on a waiting call, one a line, for a person to choose from."""
-    resume = ("glm-agent", "run", "--resume", session)
+    resume = ("run", "--resume", session)
     if isinstance(request, ApprovalRequested):
         return [
-            f"to approve: {shlex.join([*resume, '--approve', request.call_id])}",
-            f"to deny:    {shlex.join([*resume, '--deny-call', request.call_id])}",
+            f"to approve: {command(*resume, '--approve', request.call_id)}",
+            f"to deny:    {command(*resume, '--deny-call', request.call_id)}",
         ]
-    decide = shlex.join(["glm-agent", "sessions", "decide", session, request.call_id])
+    decide = command("sessions", "decide", session, request.call_id)
     called = phrases.call(ToolCall(id=request.call_id, name=request.name, arguments=request.arguments), limit=300)
     return [
         f"what came of {called} is not known: {request.reason}. Look, then say it:",
         f"  it took effect:            {decide} --done RESULT",
         f"  it did not:                {decide} --failed REASON",
         f"  it did not, run it again:  {decide} --retry",
-        f"and go on with: {shlex.join(resume)}",
+        f"and go on with: {command(*resume)}",
     ]
 
 

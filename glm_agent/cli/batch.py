@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -13,6 +11,7 @@ import typer
 from glm_agent.cli import choices, formats
 from glm_agent.cli.exits import EXIT_CODES, USAGE, error_code, fail, leave, say
 from glm_agent.cli.foreground import Foreground, Interrupted
+from glm_agent.cli.onward import same_command
 from glm_agent.cli.options import RunOptions, as_typed
 from glm_agent.errors import AgentError
 
@@ -226,4 +225,4 @@ def _data(options: RunOptions) -> dict[str, Any]:
 
 def _go_on(batch: Batch, *, is_named: bool) -> str:
     """The same command, with the batch's name where nothing else says which batch it is."""
-    return shlex.join(["glm-agent", *sys.argv[1:], *(() if is_named else ("--name", batch.id))])
+    return same_command(*(() if is_named else ("--name", batch.id)))

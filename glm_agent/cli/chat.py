@@ -12,6 +12,7 @@ from glm_agent.cli import formats
 from glm_agent.cli.database import Database, sessions_at
 from glm_agent.cli.exits import fail, leave, say
 from glm_agent.cli.foreground import Foreground, Interrupted
+from glm_agent.cli.onward import command
 from glm_agent.cli.options import DEFAULT_MODEL, RunOptions, as_typed, override, recall, remember
 from glm_agent.cli.recording import closing, recorder
 from glm_agent.errors import AgentError, ConfigurationError
@@ -81,7 +82,7 @@ class Chat:
         except ConfigurationError as error:
             fail(error)
         view.close()
-        say(f"go on with: glm-agent chat --session {self._session}")
+        say(f"go on with: {command('chat', '--session', self._session)}")
         leave(code, running=view.running)
 
     def _agent(self, foreground: Foreground, view: View) -> Agent:

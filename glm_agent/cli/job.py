@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from glm_agent.cli.approvals import how_to_decide
 from glm_agent.cli.exits import EXIT_CODES, error_code, leave, say
 from glm_agent.cli.foreground import Foreground, Interrupted
 from glm_agent.cli.formats import Format
+from glm_agent.cli.onward import command
 from glm_agent.cli.options import RunOptions, remember
 from glm_agent.cli.recording import closing, recorder
 from glm_agent.cli.retention import prune_by_setting
@@ -196,7 +196,7 @@ class Job:
         return True
 
     def _resume_command(self, *more: str) -> str:
-        return shlex.join(["glm-agent", "run", "--resume", self.session, *more])
+        return command("run", "--resume", self.session, *more)
 
     def _say_how_to_decide(self) -> None:
         if self.journal is None:

@@ -88,7 +88,7 @@ def show(
     What was said is shown by `sessions show`.
     """
     with reporting():
-        found = _found(_queue(database), session=session)
+        found = _found(_queue(database), session=_session(session))
         if not found:
             raise ConfigurationError(f"there is no run of a session '{session}'")
     for run in reversed(found):
@@ -98,7 +98,7 @@ def show(
         formats.write(f"{_line(run)}\n")
         for name, value in _object(run).items():
             if value not in (None, "", {}) and name not in ("run", "session", "state", "created"):
-                formats.write(f"    {name.replace('_', ' '):<12}{phrases.clean(str(value))}\n")
+                formats.write(f"    {name.replace('_', ' '):<12}{phrases.clean(_words(value))}\n")
 
 
 @runs.command()
@@ -161,7 +161,15 @@ def _found(
     if batch is not None or session is not None:
         filters["workflow_id_prefix"] = f"{batch}-" if batch is not None else f"{session}/"
     found = [run for run in waiting.runs(**filters) if state is None or _state(run) is state]
+    if batch is not None:  # the id of another batch may begin with that of this one
+        others = {run.session for run in found if _labels(run).get("batch", batch) != batch}
+        found = [run for run in found if run.session not in others]
     return sorted(found, key=lambda run: run.status.created_at or 0, reverse=True)
+
+
+def _session(name: str) -> str:
+    """A session, also where it was named by one of its runs, ``session/2``, as they are listed."""
+    return name.partition("/")[0]
 
 
 def _chosen(waiting: TurnQueue, sessions: list[str] | None, batch: str | None) -> list[Run]:
@@ -169,15 +177,26 @@ def _chosen(waiting: TurnQueue, sessions: list[str] | None, batch: str | None) -
         fail("say which: sessions as `runs list` shows them, or --batch NAME")
     if batch:
         return _found(waiting, batch=batch)
-    found = [run for session in sessions or () for run in _found(waiting, session=session)]
-    missing = [session for session in sessions or () if all(run.session != session for run in found)]
+    names = list(map(_session, sessions or ()))
+    found = [run for session in dict.fromkeys(names) for run in _found(waiting, session=session)]
+    missing = [session for session in names if all(run.session != session for run in found)]
     if missing:
         raise ConfigurationError(f"there is no run of a session '{missing[0]}'")
     return found
 
 
+def _labels(run: Run) -> dict[str, Any]:
+    return cast("dict[str, Any]", run.spec.get("labels") or {})
+
+
 def _stop_reason(run: Run) -> str:
     return str((run.outcome or {}).get("stop_reason", ""))
+
+
+def _words(value: object) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    return ", ".join(f"{name} {each}" for name, each in cast("dict[str, Any]", value).items())
 
 
 def _state(run: Run) -> State:
@@ -227,5 +246,5 @@ def _object(run: Run) -> dict[str, Any]:
         "duration": _took(run),
         "prompt": phrases.short(str(spec.get("prompt") or ""), limit=200),
         "task": cast("dict[str, Any]", spec.get("options") or {}).get("task", ""),
-        "labels": spec.get("labels", {}),
+        "labels": _labels(run),
     }

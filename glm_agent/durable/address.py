@@ -43,7 +43,7 @@ class Address:
             return cls(f"postgresql+psycopg://{text[len(scheme) + 3 :]}", None)
         if scheme != "sqlite":
             raise ConfigurationError(
-                f"'{_hidden(text)}' is no database that is known here: "
+                f"'{hidden(text)}' is no database that is known here: "
                 "write sqlite:///runs.db or postgresql://user@host/database"
             )
         name = unquote(text[len("sqlite://") :].removeprefix("/"))
@@ -55,13 +55,13 @@ class Address:
     @property
     def shown(self) -> str:
         """For people and logs: no password in it."""
-        return self.url if self.path else _hidden(self.url).replace("postgresql+psycopg", "postgresql")
+        return self.url if self.path else hidden(self.url).replace("postgresql+psycopg", "postgresql")
 
     def __repr__(self) -> str:
         return f"Address({self.shown!r})"
 
 
-def _hidden(url: str) -> str:
+def hidden(url: str) -> str:
     """The address without its password, also where that stands in the query."""
     parts = urlsplit(url)
     place, query = parts.netloc, re.sub(r"(?i)(password=)[^&]*", r"\1***", parts.query)

@@ -30,6 +30,24 @@ def test_runs_are_listed_cancelled_and_retried(cli: Any) -> None:
     assert (unknown.returncode, unknown.stderr) == (2, "error: there is no run of a session 'nosuch'\n")
 
 
+def test_a_batch_is_cancelled_without_the_one_whose_name_begins_like_it(cli: Any) -> None:
+    cli.environ["GLM_AGENT_DATABASE_URL"] = url = f"sqlite:///{cli.folder}/runs.db"
+    with queue_in(url) as queue:
+        for batch in ("nightly", "nightly-2"):
+            queue.put([TurnSpec(session=f"{batch}-a", prompt="say a", labels={"batch": batch})])
+        assert "cancelled: 1 run" in cli("runs", "cancel", "--batch", "nightly").stderr
+        assert {run.workflow for run in queue.runs() if run.is_active} == {"nightly-2-a/1"}
+
+
+def test_a_run_is_named_as_it_is_listed(cli: Any) -> None:
+    cli.environ["GLM_AGENT_DATABASE_URL"] = url = f"sqlite:///{cli.folder}/runs.db"
+    with queue_in(url) as queue:
+        queue.put([TurnSpec(session="a", prompt="say a", labels={"key": "k", "line": 3})])
+    listed = cli("runs", "list").stdout.split()[0]
+    assert "key k, line 3" in cli("runs", "show", listed).stdout
+    assert "cancelled: 1 run" in cli("runs", "cancel", listed).stderr
+
+
 def test_runs_need_a_database_and_a_choice(cli: Any) -> None:
     assert "runs are in a database: give --database" in cli("runs", "list").stderr
     chosen = cli("runs", "cancel", "--database", f"sqlite:///{cli.folder}/none.db")

@@ -13,6 +13,7 @@ import typer
 
 from glm_agent.cli.database import Database, sessions_at
 from glm_agent.cli.exits import fail, reporting, say
+from glm_agent.cli.onward import command
 from glm_agent.cli.sessions.arguments import Id
 from glm_agent.errors import ConfigurationError
 
@@ -154,4 +155,4 @@ def _say_what_follows(journal: Sessions, session: str, decisions: Sequence[Decis
     elif left := journal.waiting(session):
         say(f"{kept}; still waiting: {', '.join(each.call_id for each in left)}")
     else:
-        say(f"{kept}; go on with: glm-agent run --resume {session}")
+        say(f"{kept}; go on with: {command('run', '--resume', session)}")

@@ -9,6 +9,7 @@ import typer
 from glm_agent.cli import formats
 from glm_agent.cli.database import Database, sessions_at
 from glm_agent.cli.exits import reporting, say
+from glm_agent.cli.onward import command
 from glm_agent.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def fork(
     if run:
         _go_on(journal, new, options)
     formats.write(f"{new}\n")
-    say(f"go on with: glm-agent run --resume {new}")
+    say(f"go on with: {command('run', '--resume', new)}")
 
 
 def _place(place: str) -> tuple[str, int | None]:
