@@ -308,7 +308,7 @@ class Agent:
         session = given.session(session) or self._session
         said = Said((*(messages or ()), *((message,) if message else ())), session or "")
         async with (
-            said.carried(),
+            said.carried(),  # outermost: also when the store or a server fails, nothing that was said is lost
             stores.kept(self._journal, session) as kept,
             names.results(self._keep_results, kept.results) as results,
         ):

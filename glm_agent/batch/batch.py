@@ -229,6 +229,7 @@ class Batch:
         out = self._out.path if self._out is not None else None
         with ExitStack() as stack:
             if out is not None:
+                # Before the batch's own lock: which batch it is, stands beside the file of results.
                 stack.enter_context(place.held(out, folder=folder))
             self.id, is_known = place.batch_id(self._name, out=out, folder=folder)
             stack.enter_context(place.held(self.id, folder=folder))

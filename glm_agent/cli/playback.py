@@ -65,6 +65,7 @@ def of_session(sessions: Sessions, session_id: str, *, is_followed: bool) -> Ite
         yield from facts[seen:]
         quiet = quiet + 1 if len(facts) == seen else 0
         seen = len(facts)
+        # A turn that is over is looked at once more: its open calls may get their results behind its end.
         if not is_followed or (quiet and any(_result(rebuild(facts)))):
             return
         if quiet and quiet % _QUIET_LOOKS == 0 and not sessions.is_open(session_id):

@@ -147,9 +147,11 @@ class DatabaseSession:
         place = -1
         if isinstance(record, Decision):
             place, record = self._first(record)
+        # Text that cannot be kept is mended: the turn goes on with what stands on record, as a resumed one would.
         record, text = records.encode(record)
         self._place.database.check_room()
         self._write(record.kind, self._stored(text, at=at), reserved)
+        # Only now is it part of the session: what the database refused was never said.
         self._updated = time.time() if at is None else at
         if isinstance(record, Intent):
             self._place.database.sync()

@@ -138,7 +138,7 @@ class Offers:
             if len(found) > MAX_TOOLS:
                 self.note(f"it offers more than {MAX_TOOLS} tools; the rest was left out")
                 break
-            if not cursor or cursor in seen:
+            if not cursor or cursor in seen:  # a server that gives the same cursor again would be read for ever
                 break
             seen.add(cursor)
         else:

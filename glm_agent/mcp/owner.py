@@ -105,6 +105,7 @@ class Owner:
             try:
                 await self._keep_open(is_legacy=self.is_legacy)
             except Exception as error:
+                # What was remembered of its protocol may be out of date: a newer server refuses the old one.
                 if not self.is_legacy or self.link is not None or type(_first(error)) is not Refused:
                     raise
                 await self._keep_open(is_legacy=False)
@@ -114,7 +115,7 @@ class Owner:
     async def _keep_open(self, *, is_legacy: bool) -> None:
         """One connection, from its beginning to its end."""
         async with self._connected(is_legacy=is_legacy) as link:
-            await link.refreshed()
+            await link.refreshed()  # within the time for the start: ready means that its tools are known
             self._scope.deadline = math.inf
             self.link = link
             self.ready.set()

@@ -60,6 +60,7 @@ async def _receive(
         except (httpx2.HTTPError, httpx2.StreamError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             if not has_endpoint:
                 raise
+            # Later on it is the end of the connection, which whoever reads the inbox finds closed.
             log.debug("the events of an MCP server ended: %r", error)
     if not has_endpoint:
         raise httpx2.RemoteProtocolError("the server sent no 'endpoint' event")

@@ -54,6 +54,7 @@ class ChoiceModel:
             missed: ModelResponse | None = None
             async with aclosing(self._model.stream(demand)) as events:
                 async for event in events:
+                    # What the answer before has cost is paid, whatever comes of this one.
                     if isinstance(event, TurnStopped):
                         yield replace(event, usage=spent + event.usage)
                     elif not isinstance(event, ModelResponse):

@@ -25,6 +25,7 @@ class Closing:
             await self._app(scope, receive, send)
             return
         answer = _Answer(send)
+        # A GET only listens, for as long as its client likes: nothing is lost when it is cut off at once.
         among = self._listening if scope["method"] == "GET" else self._calling
         with anyio.CancelScope() as running:
             among.add(running)

@@ -48,7 +48,7 @@ class Sessions:
                 del self._requests[session]
         if scope["method"] == "DELETE":
             self._known.pop(session, None)
-        elif begun and not session:
+        elif begun and not session:  # only a request without a session can have added one
             await self._make_room(scope)
 
     def _use(self, session: bytes) -> None:
