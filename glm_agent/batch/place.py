@@ -9,7 +9,7 @@ import re
 import socket
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -50,13 +50,23 @@ def held(what: str | Path, *, folder: Path) -> Generator[None]:
     from filelock import FileLock, Timeout
 
     path = folder / f"{_hash(what) if isinstance(what, Path) else what}.lock"
+    lock = FileLock(path, timeout=0, mode=0o600, thread_local=False)
     try:
-        with FileLock(path, timeout=0, mode=0o600, thread_local=False):
-            path.write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
-            yield
+        lock.acquire()
     except Timeout as error:
         holder = path.read_text(errors="replace").strip() or "another process"
         raise ConfigurationError(f"the batch '{what}' is running already ({holder}): wait for it, or end it") from error
+    except OSError as error:
+        raise JournalError(
+            f"the lock '{path}' cannot be taken ({error.strerror or error}): "
+            "make room and the folder writable, or set GLM_AGENT_HOME to another one"
+        ) from error
+    try:
+        with suppress(OSError):
+            path.write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
+        yield
+    finally:
+        lock.release()
 
 
 def make_folder(journal: Path) -> Path:

@@ -17,7 +17,7 @@ from glm_agent.cli.onward import command
 from glm_agent.cli.options import RunOptions, remember
 from glm_agent.cli.recording import closing, recorder
 from glm_agent.cli.retention import prune_by_setting
-from glm_agent.errors import AgentError
+from glm_agent.errors import AgentError, JournalError
 from glm_agent.messages import (
     ApprovalDecision,
     ApprovalRequested,
@@ -176,8 +176,11 @@ class Job:
         formats.write_event(formats.of_error(error, spent, exit_code=code, session=self.session))
 
     def _is_kept(self) -> bool:
-        """Whether anything is stored to go on with."""
-        return self.journal is not None and self.journal.has(self.session)
+        """Whether anything is stored to go on with; where the store cannot be asked, what was answered is."""
+        try:
+            return self.journal is not None and self.journal.has(self.session)
+        except JournalError:
+            return self._steps > 0
 
     def _spent(self, usage: Usage, steps: int) -> formats.Spent:
         duration = time.monotonic() - self._started

@@ -35,7 +35,10 @@ class SessionLock:
                     "wait until that one ends, or use another session"
                 )
         except OSError as error:
-            raise JournalError(f"the lock '{self._path}' cannot be taken: {error.strerror or error}") from error
+            raise JournalError(
+                f"the lock '{self._path}' cannot be taken ({error.strerror or error}): "
+                "make room and the folder writable, or set GLM_AGENT_HOME to another one"
+            ) from error
 
     def release(self) -> None:
         """Give the lock back, and remove its file."""
@@ -72,4 +75,5 @@ def _sign(descriptor: int) -> None:
     """Who holds it. Only the program's name: arguments may hold secrets."""
     os.ftruncate(descriptor, 0)
     name = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
-    os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}, {name}\n".encode(errors="replace"), 0)
+    with suppress(OSError):  # on a full disk sessions can still be deleted
+        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}, {name}\n".encode(errors="replace"), 0)
