@@ -17,6 +17,7 @@ from anyio.abc import SocketStream
 from mcp import Client, StdioServerParameters
 
 from glm_agent import ToolRegistry, tool
+from glm_agent.errors import ConfigurationError
 from glm_agent.serve.listen import is_loopback, serve_http
 from glm_agent.serve.server import ToolServer
 from glm_agent.serve.sessions import Sessions
@@ -270,6 +271,43 @@ def test_what_a_file_holds_is_answered_also_without_a_last_line_end(tmp_path: Pa
         )
     assert done.returncode == 0
     assert b"protocolVersion" in done.stdout
+
+
+def test_an_input_that_holds_nothing_ends_the_server_at_once(tmp_path: Path) -> None:
+    (tmp_path / "tools.py").write_text(TOOLS)
+    done = subprocess.run(
+        command("./tools.py"),
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_a_client_that_leaves_before_its_answer_ends_the_server_without_a_word(tmp_path: Path) -> None:
+    (tmp_path / "tools.py").write_text(TOOLS)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command("./tools.py"), cwd=tmp_path, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(json.dumps(OPENING).encode() + b"\n")
+        process.stdin.flush()
+        assert b"protocolVersion" in process.stdout.readline()
+        process.stdout.close()
+        process.stdin.write(json.dumps({"jsonrpc": "2.0", "id": 2, "method": "ping"}).encode() + b"\n")
+        process.stdin.flush()
+        assert process.wait(timeout=SECONDS) == 0
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("where", [{"port": 99_999}, {"host": "é" * 80, "token": "t", "port": 0}])
+async def test_an_address_that_cannot_be_listened_on_is_named(where: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be listened on"):
+        await serve_http(ToolServer(ToolRegistry([add])).server, **where)
 
 
 OPENING = {

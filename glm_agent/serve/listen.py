@@ -40,8 +40,14 @@ async def serve_stdio(server: Server[Any]) -> None:
 
 
 async def _serve_stdio(server: Server[Any], given: Any) -> None:
-    async with stdio_server(stdin=given) as (read, write):
-        await server.run(read, write, server.create_initialization_options())
+    try:
+        async with stdio_server(stdin=given) as (read, write):
+            await server.run(read, write, server.create_initialization_options())
+    except ExceptionGroup as failed:
+        # Who called has left without waiting for the answer.
+        _, others = failed.split(BrokenPipeError)
+        if others is not None:
+            raise others from None
 
 
 async def serve_http(
@@ -123,12 +129,13 @@ def is_loopback(host: str) -> bool:
 
 
 def _bound(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen()
-    except OSError as error:
-        raise ConfigurationError(f"{host}:{port} cannot be listened on: {error.strerror or error}") from None
+    except (OSError, OverflowError, TypeError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"{host}:{port} cannot be listened on: {reason}") from None
     return listener

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import AsyncIterator, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import anyio
 
@@ -27,11 +26,10 @@ def claimed() -> Generator[int]:
 
 async def lines(descriptor: int) -> AsyncIterator[str]:
     """The lines until the end, the last one also without its end. For POSIX."""
-    # What is always readable, as a file is, cannot be waited for.
-    waits = not stat.S_ISREG(os.fstat(descriptor).st_mode)
     pieces: list[bytes] = []
     while True:
-        if waits:
+        # What is always readable, as a file and /dev/null are, cannot be waited for.
+        with suppress(PermissionError):
             await anyio.wait_readable(descriptor)
         chunk = os.read(descriptor, _CHUNK)
         *complete, rest = chunk.split(b"\n")
