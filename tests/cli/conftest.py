@@ -127,6 +127,14 @@ class Cli:
         self.started.append((process, watchdog))
         return process
 
+    def is_at_work(self, process: subprocess.Popen[str]) -> bool:
+        """Whether it still runs after a moment; to be asked between two looks at what it does."""
+        try:
+            process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
+
     def close(self) -> None:
         """End what was started and is still there."""
         for process, watchdog in self.started:

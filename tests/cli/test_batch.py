@@ -134,7 +134,7 @@ def test_interrupted_it_says_how_to_go_on_and_goes_on(cli: Any) -> None:
     write(cli.folder, {"key": "h", "prompt": "call hang {}"}, *say("abc"))
     with cli.start("batch", "tasks.jsonl", *DIRECTIVE, "--out", "r.jsonl", "-c", "2") as process:
         while len((cli.folder / "r.jsonl").read_text().splitlines() if (cli.folder / "r.jsonl").exists() else ()) < 3:
-            assert process.poll() is None
+            assert cli.is_at_work(process)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
         said = process.stderr.read()

@@ -80,7 +80,7 @@ def test_a_server_that_is_busy_does_not_outlive_an_interrupt(cli: Any):
     process = cli.start("run", "call busy__work {}", "--model", "simulate:directive", "--mcp-config", server)
     wait_for(process, "busy__work()")
     while not (cli.folder / "pid").exists() or not (pid := (cli.folder / "pid").read_text()):
-        assert process.poll() is None
+        assert cli.is_at_work(process)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate()
     assert process.returncode == 130

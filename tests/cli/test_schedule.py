@@ -23,7 +23,7 @@ def test_a_task_is_run_by_the_clock_in_a_session_for_each_moment(cli: Any) -> No
     worker = cli.start("worker", "-q")
     done: dict[str, Any] = {}
     while len(done) < 2:
-        assert worker.poll() is None
+        assert cli.is_at_work(worker)
         done = {run.session: run for run in queue.runs(status="SUCCESS")}
     queue.close()
     for session, run in done.items():
