@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -204,6 +205,22 @@ def test_a_long_result_that_cannot_be_read_is_named_by_its_line_and_nothing_is_a
     with pytest.raises(JournalError, match=f"line {len(lines)} holds {says}"):
         journal.import_(lines, session_id="copy")
     assert [each.id for each in journal.sessions()] == ["s"]
+
+
+@pytest.mark.parametrize("at", ["1e308", "-1", "1000000000000000000000000000000", "NaN", "true", "null"])
+def test_a_time_that_is_none_is_named_by_its_line(journal: Journal, at: str) -> None:
+    header, *others = journal.export(write(journal))
+    lines = [header, re.sub(r'^{"at":[^,]*', f'{{"at":{at}', others[0]), *others[1:]]
+    with pytest.raises(JournalError, match="line 2 has no 'at'"):
+        journal.import_(lines, session_id="copy")
+    assert [each.id for each in journal.sessions()] == ["s"]
+
+
+def test_a_header_that_says_odd_things_of_its_beginning_is_taken_as_far_as_it_goes(journal: Journal) -> None:
+    header, *others = journal.export(write(journal))
+    odd = json.dumps({**json.loads(header), "origin": {"created": 10**30, "folder": "\ud83d", "task": 3}})
+    origin = journal.summary(journal.import_([odd, *others], session_id="copy")).origin
+    assert (origin.folder, origin.task, origin.created < 10**11) == ("\N{REPLACEMENT CHARACTER}", "3", True)
 
 
 def test_words_that_look_like_a_kept_result_are_words(journal: Journal) -> None:

@@ -18,6 +18,8 @@ from glm_agent.messages import Fact, ModelResponse, ToolCall, ToolResult, fact_f
 FORMAT: Final = "glm-agent-session"
 FORMAT_VERSION: Final = 1
 
+_YEAR_10_000: Final = 253_402_300_800
+
 KINDS: Final = frozenset(fact.__dataclass_fields__["kind"].default for fact in get_args(Fact)) | {
     "intent",
     "nested_call",
@@ -126,10 +128,15 @@ def from_lines(lines: Iterable[str]) -> tuple[dict[str, Any], list[StoredRecord]
 def _stored(line: str, *, where: str) -> StoredRecord:
     data = _object(line, where=where)
     at = data.pop("at", None)
-    if not isinstance(at, int | float) or isinstance(at, bool):
+    if not is_time(at):
         raise JournalError(f"{where} has no 'at', the time of the record in seconds since 1970")
     record = from_text(json.dumps(data), kind=str(data.get("kind", "")), where=where)
     return StoredRecord(at=at, record=record)
+
+
+def is_time(value: object) -> TypeGuard[float]:
+    """Whether it can be a time in seconds since 1970: from then to the year 9999."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _YEAR_10_000
 
 
 def _object(line: str, *, where: str) -> dict[str, Any]:

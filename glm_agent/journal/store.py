@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, Self, cast
 
 from glm_agent.driver import Record, Steps
 from glm_agent.errors import ConfigurationError
-from glm_agent.journal.records import StoredRecord
+from glm_agent.journal.records import StoredRecord, is_time
 from glm_agent.journal.search import Hit
 from glm_agent.journal.summary import Origin, SessionSummary, Setup
 from glm_agent.messages import Decision, Fact, JsonObject, TurnStarted
@@ -114,12 +114,8 @@ def origin_of(header: dict[str, Any]) -> Origin:
     found = header.get("origin")
     said = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
     created = said.get("created")
-    return Origin(
-        created=float(created) if isinstance(created, int | float) else time.time(),
-        folder=str(said.get("folder", "")),
-        task=str(said.get("task", "")),
-        version=str(said.get("version", "")),
-    )
+    texts = {name: scrub(str(said.get(name, ""))) for name in ("folder", "task", "version")}
+    return Origin(created=float(created) if is_time(created) else time.time(), **texts)
 
 
 def new_origin(task: str) -> Origin:
