@@ -202,6 +202,11 @@ async def test_long_results_come_along(journal: Journal) -> None:
     assert "59999: line 59998" in said(journal, "f")[-2]
 
 
+def test_an_empty_message_is_no_edit(journal: Journal) -> None:
+    with pytest.raises(ConfigurationError, match="empty: say what is to be done"):
+        journal.fork("s", step=1, edit=" ")
+
+
 async def test_what_cannot_be_forked_is_said(journal: Journal) -> None:
     await counted(journal)
     for step in (0, 5, -1):

@@ -525,7 +525,7 @@ def test_an_import_takes_no_name_that_is_taken(journal: Journal) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda _: [], "line 1 is no JSON"),
+        (lambda _: [], "nothing to import: the export is empty"),
         (lambda _: ["[]"], "line 1 is no JSON object"),
         (lambda lines: lines[1:], "line 1 is no header"),
         (lambda lines: [lines[0].replace('"version": 1', '"version": 2'), *lines[1:]], "format version 2"),

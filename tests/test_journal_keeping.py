@@ -223,6 +223,11 @@ def test_a_header_that_says_odd_things_of_its_beginning_is_taken_as_far_as_it_go
     assert (origin.folder, origin.task, origin.created < 10**11) == ("\N{REPLACEMENT CHARACTER}", "3", True)
 
 
+def test_an_empty_export_is_said_to_be_empty(journal: Journal) -> None:
+    with pytest.raises(JournalError, match="nothing to import: the export is empty"):
+        journal.import_(["", " "])
+
+
 def test_words_that_look_like_a_kept_result_are_words(journal: Journal) -> None:
     said = UserMessage(text='{"kind": "kept_result", "id": "../x"}')
     write(journal, "s", said)

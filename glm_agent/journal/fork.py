@@ -60,6 +60,8 @@ def fork(
         ConfigurationError: The session has no such step, or the ids cannot be.
         JournalError: There is no such session, or the new id is taken.
     """
+    if edit is not None and not edit.strip():
+        raise ConfigurationError("what the user says instead is empty: say what is to be done")
     lines, _ = spilled.taken_from(store.export(session_id))
     header, stored = records.from_lines(lines)
     header["origin"] = {**header.get("origin", {}), "created": time.time()}

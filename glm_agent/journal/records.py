@@ -113,7 +113,9 @@ def to_lines(header: dict[str, Any], stored: Iterable[StoredRecord]) -> Iterator
 def from_lines(lines: Iterable[str]) -> tuple[dict[str, Any], list[StoredRecord]]:
     """The header and the records of an export; ``JournalError`` names the line that cannot be read."""
     numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
-    first = next(numbered, (1, ""))
+    first = next(numbered, None)
+    if first is None:
+        raise JournalError("there is nothing to import: the export is empty")
     header = _object(first[1], where=f"line {first[0]}")
     if header.get("format") != FORMAT:
         raise JournalError(f"line {first[0]} is no header of an exported session: 'format' must be '{FORMAT}'")
