@@ -226,7 +226,8 @@ def _took(run: Run) -> str:
     ended: Any = run.status.completed_at
     if not begun or not (ended or run.is_active):
         return ""
-    return phrases.duration(max(0.0, (ended or time.time() * 1000) - begun) / 1000)
+    seconds = max(0.0, (ended or time.time() * 1000) - begun) / 1000
+    return phrases.duration(seconds) if seconds else "under 1 s"  # on SQLite the engine's clock has whole seconds
 
 
 def _object(run: Run) -> dict[str, Any]:

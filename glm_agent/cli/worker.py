@@ -151,7 +151,9 @@ class _Bell:
 
     def wait(self) -> int:
         """Until it rings; the number of the signal, 0 where it was none."""
-        return self._socket.recv(1)[0]
+        # All that came together is one: `timeout` and some service managers tell a process, and then its group.
+        rung = self._socket.recv(4096)
+        return 0 if 0 in rung else rung[0]
 
     def ring(self) -> None:
         """Wake who waits."""

@@ -211,6 +211,20 @@ def test_a_second_signal_leaves_at_once(sqlite_url: str, world: Callable[[str], 
     assert worker.wait(SECONDS) == 143
 
 
+def test_signals_that_come_together_are_one(sqlite_url: str, world: Callable[[str], World]) -> None:
+    here = world(sqlite_url)
+    worker = here.worker()
+    here.put("one", "call mail {}")
+    (mail,) = here.calls(1)
+    worker.send_signal(signal.SIGSTOP)
+    worker.send_signal(signal.SIGTERM)
+    worker.send_signal(signal.SIGINT)
+    worker.send_signal(signal.SIGCONT)
+    line_with(worker, "stopping")
+    mail.answer("sent")
+    assert worker.wait(SECONDS) == 0
+
+
 def test_a_turn_that_ends_its_workers_is_given_up(sqlite_url: str, world: Callable[[str], World]) -> None:
     here = world(sqlite_url)
     here.put("poison", "call die {}")
