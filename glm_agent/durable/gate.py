@@ -38,6 +38,13 @@ _UNLIMITED: Final = 1_024
 _TABLE: Final = """CREATE TABLE IF NOT EXISTS glm_agent_gates (
     account TEXT PRIMARY KEY, most INTEGER, round INTEGER NOT NULL DEFAULT 0)"""
 
+_MADE_AT_ONCE: Final = (
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.DuplicateObject,
+    psycopg.errors.DuplicateTable,
+)
+"""What ``IF NOT EXISTS`` says where another process makes the table at the same moment: by how far that one has got."""
+
 _BEGIN: Final = "INSERT INTO glm_agent_gates (account, most) VALUES (%s, %s) ON CONFLICT (account) DO NOTHING"
 
 _BOUND: Final = "UPDATE glm_agent_gates SET most = %(bound)s WHERE account = %(account)s AND most > %(bound)s"
@@ -159,7 +166,7 @@ class GateServer:
                 keepalives_interval=3,
                 keepalives_count=3,
             )
-            with suppress(psycopg.errors.UniqueViolation):  # another process made it at this moment
+            with suppress(*_MADE_AT_ONCE):
                 self._connection.execute(_TABLE)
         return self._connection
 
