@@ -1,12 +1,16 @@
 """Connections over HTTP, to real servers on loopback: both protocols, the older transport, and failures."""
 
+import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from glm_agent.errors import MCPServerError
@@ -266,3 +270,48 @@ async def test_the_git_server_reads_a_repository(tmp_path: Path) -> None:
             result = await tools[call.name].run(call, ToolContext(call=call))
     assert len(tools) == 12
     assert "new.txt" in result.content
+
+
+class Moving(BaseHTTPRequestHandler):
+    """Sends every POST to another address: ``/mcp`` to ``/mcp/``, and ``/away`` to another host."""
+
+    seen: list[str]
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.seen.append(self.path)
+        if self.path != "/mcp/":
+            port = self.server.server_address[1]
+            self.send_response(307)
+            self.send_header("location", "/mcp/" if self.path == "/mcp" else f"http://localhost:{port}/mcp/")
+            self.end_headers()
+            return
+        request = json.loads(body)
+        error = {"code": -32601, "message": f"not here: {request['method']}"}
+        answer = json.dumps({"jsonrpc": "2.0", "id": request.get("id"), "error": error}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [("mcp", "not here: initialize"), ("away", r"HTTP 307 .*: it has moved to 'http://localhost:\d+/mcp/'")],
+)
+async def test_a_redirect_is_followed_on_the_same_server_and_named_elsewhere(path: str, said: str) -> None:
+    handler = type("Handler", (Moving,), {"seen": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            connection = ServerConnection(config(f"http://127.0.0.1:{server.server_port}/{path}"))
+            with anyio.fail_after(30), pytest.raises(MCPServerError, match=said):
+                await connection.start()
+        finally:
+            await anyio.to_thread.run_sync(server.shutdown)
+    assert ("/mcp/" in handler.seen) == (path == "mcp")

@@ -27,6 +27,8 @@ UNAUTHORIZED = -32054
 _SSE_ONLY = frozenset({400, 404, 405, 406, 410, 415, 422, 501})
 """Statuses with which a server that knows only the older transport turns a POST away."""
 
+_MAX_REDIRECTS = 3
+
 _UNSENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
@@ -54,6 +56,11 @@ class HttpClient(httpx2.AsyncClient):
         """Send it; for a POST every failure is a response."""
         try:
             response = await super().send(request, **options)
+            for _ in range(_MAX_REDIRECTS):
+                if (moved := _moved_at_home(response)) is None:
+                    break
+                await response.aclose()
+                response = await super().send(moved, **options)
             return await self._settled(response) if request.method == "POST" else response
         except Refused as error:
             # From the authorization flow: an answer, since an exception here would end the SDK's session.
@@ -71,7 +78,7 @@ class HttpClient(httpx2.AsyncClient):
         """The response with its failures as JSON-RPC errors, and JSON read within the cap."""
         request, status = response.request, response.status_code
         is_json = response.headers.get("content-type", "").lower().startswith("application/json")
-        if not response.is_error:
+        if not response.is_error and not response.has_redirect_location:
             return await _bounded(response) if is_json else response
         body = (await _bounded(response)).content
         self.refused_status = status
@@ -80,7 +87,8 @@ class HttpClient(httpx2.AsyncClient):
         if is_json and _is_error(body):
             return httpx2.Response(status, headers={"content-type": "application/json"}, content=body, request=request)
         code = UNAUTHORIZED if status == 401 else INTERNAL_ERROR
-        return _answer(request, status, code, _status_sentence(response, body))
+        # The SDK takes any other status for a success, and then waits for an answer with an id.
+        return _answer(request, status if response.is_error else 502, code, _status_sentence(response, body))
 
 
 @asynccontextmanager
@@ -88,6 +96,15 @@ async def streamable(client: HttpClient, url: str) -> AsyncGenerator[Any]:
     """The SDK's streams to a streamable HTTP server."""
     async with streamable_http_client(url, http_client=client, max_sse_event_size=MAX_MESSAGE) as streams:
         yield streams
+
+
+def _moved_at_home(response: httpx2.Response) -> httpx2.Request | None:
+    """The same request at another path of the same server, as of ``/mcp`` at ``/mcp/``; our keys go nowhere else."""
+    moved, sent = response.next_request, response.request.url
+    if moved is None or response.status_code not in (307, 308):
+        return None
+    is_same = (moved.url.scheme, moved.url.host, moved.url.port) == (sent.scheme, sent.host, sent.port)
+    return moved if is_same else None
 
 
 async def _bounded(response: httpx2.Response) -> httpx2.Response:
@@ -117,6 +134,9 @@ def _is_error(body: bytes) -> bool:
 
 def _status_sentence(response: httpx2.Response, body: bytes) -> str:
     said = f"HTTP {response.status_code} {response.reason_phrase}".strip()
+    if response.has_redirect_location:
+        address = sanitize.description(response.headers["location"].partition("?")[0], limit=200)
+        return f"{said}: it has moved to {address!r}. If that is right, write it into 'url'"
     if response.status_code in (401, 403):
         return f"{said}: put a valid key into 'headers', or run: glm-agent mcp login"
     is_text = response.headers.get("content-type", "").lower().startswith(("text/plain", "application/json"))
