@@ -28,6 +28,7 @@ TTL_MS = 24 * 60 * 60 * 1000
 _ENDED = ("completed", "failed", "cancelled", "input_required")
 """Where the result is asked for: a server that has a question puts it while it is waited for."""
 
+
 class _Params(types.RequestParams):
     task_id: str
 

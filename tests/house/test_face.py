@@ -104,8 +104,8 @@ def test_results_have_the_attributes_that_users_read(noun: type, attributes: str
 def test_events_are_of_the_kinds_that_are_documented() -> None:
     documented = (
         "turn_started user_message model_response tool_result approval_requested approval_decision outcome_unknown "
-        "outcome_decision history_replaced turn_stopped text_delta reasoning_delta tool_call_delta tool_started tool_progress tool_finished retrying "
-        "notice"
+        "outcome_decision history_replaced turn_stopped text_delta reasoning_delta "
+        "tool_call_delta tool_started tool_progress tool_finished retrying notice"
     )
     assert [get_args(get_type_hints(event)["kind"])[0] for event in get_args(Event)] == documented.split()
 
