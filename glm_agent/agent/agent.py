@@ -309,7 +309,7 @@ class Agent:
         said = Said((*(messages or ()), *((message,) if message else ())), session or "")
         async with (
             said.carried(),  # outermost: also when the store or a server fails, nothing that was said is lost
-            stores.kept(self._journal, session) as kept,
+            stores.kept(self._journal, session, is_new=bool(message or messages)) as kept,
             names.results(self._keep_results, kept.results) as results,
         ):
             watchers = (*self._observers, *observers)

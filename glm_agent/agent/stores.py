@@ -64,8 +64,11 @@ def sessions(given: Any = None) -> Sessions:
 
 
 @asynccontextmanager
-async def kept(journal: Any, session: str | None) -> AsyncGenerator[Kept]:
-    """Where the answers of one run are kept, for as long as the block lasts."""
+async def kept(journal: Any, session: str | None, *, is_new: bool = True) -> AsyncGenerator[Kept]:
+    """Where the answers of one run are kept, for as long as the block lasts.
+
+    ``is_new``: whether the session may be; else ``JournalError`` where it is not there.
+    """
     if session is None and journal is None:
         yield Kept(InlineSteps(), uuid4().hex)
         return
@@ -73,6 +76,8 @@ async def kept(journal: Any, session: str | None) -> AsyncGenerator[Kept]:
 
     store = sessions(journal)
     try:
+        if session and not is_new and not await _in_thread(lambda: store.has(session)):
+            store.summary(session)  # says which sessions there are
         async with _opened(store, session or new_session_id()) as opened:
             turn = rebuild(opened.facts) if opened.facts else None
             yield Kept(opened, opened.id, turn, store.results_of(opened.id), own_version())

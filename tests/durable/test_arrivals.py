@@ -6,8 +6,11 @@ import os
 import signal
 from pathlib import Path
 
+import anyio
 import pytest
 
+from glm_agent import Agent
+from glm_agent.agent import stores
 from glm_agent.durable import engine as engines
 from glm_agent.durable import sessions_in
 from glm_agent.durable.session import DatabaseSession
@@ -23,6 +26,7 @@ from glm_agent.messages import (
     TurnStopped,
     UserMessage,
 )
+from glm_agent.simulate import ScriptedModel
 
 WAITING = (
     TurnStarted(turn=1, session="s", model="m"),
@@ -130,6 +134,14 @@ def test_an_open_session_stays(sqlite_url: str, journal: Journal) -> None:
         with pytest.raises(JournalError, match="is open"):
             move("s", source=journal, target=store)
         assert store.sessions() == []
+
+
+def test_a_session_that_is_not_there_is_not_made_by_its_resume(sqlite_url: str, tmp_path: Path) -> None:
+    for place in (sqlite_url, str(tmp_path / "none.db")):
+        with pytest.raises(JournalError, match="there is no session 'nope'"):
+            anyio.run(Agent(ScriptedModel([]), journal=place).resume, "nope")
+        with stores.sessions(place) as store:
+            assert store.sessions() == []
 
 
 def test_results_that_cannot_be_written_leave_no_session(journal: Journal, tmp_path: Path) -> None:
