@@ -1,5 +1,6 @@
 """What all tests share: the event loops they run on, how hypothesis searches, and a cache of their own."""
 
+from collections.abc import Iterator
 from itertools import count
 
 import pytest
@@ -25,6 +26,9 @@ _number = count()
 
 
 @pytest.fixture(autouse=True)
-def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test meets what another one, or the user, has cached; the folder is made by whoever writes to it."""
-    monkeypatch.setenv("GLM_AGENT_CACHE_DIR", str(tmp_path_factory.getbasetemp() / f"cache-{next(_number)}"))
+    # A patch of its own: ``monkeypatch``, begun here, would be undone after the fixtures that look at what it changed.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GLM_AGENT_CACHE_DIR", str(tmp_path_factory.getbasetemp() / f"cache-{next(_number)}"))
+        yield
