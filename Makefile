@@ -15,14 +15,14 @@ demo: $(VENV)/.demo
 	$(BIN)/glm-agent run $(TASK) --model $(MODEL)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python tests/both.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pyright
-	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory test
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
