@@ -91,10 +91,10 @@ async def test_progress_arrives_and_a_call_that_is_given_up_leaves_the_server_us
         with anyio.fail_after(SECONDS):
             async with client.stream(lines([long])) as events:
                 async for event in events:
-                    if isinstance(event, ToolProgress) and event.done == 3:
+                    if isinstance(event, ToolProgress) and event.done >= 3:  # ten a second at most are shown
                         break
             (after,) = await answers(client, ("echo", {"message": "still here"}))
-    assert (event.done, event.total) == (3, 12_000)
+    assert event.done < event.total == 12_000
     assert after.content == "Echo: still here"
 
 
