@@ -384,7 +384,7 @@ def test_what_may_pass_is_tried_again_and_said_once() -> None:
     assert (report.failed, len(model.asked)) == (4, 12), "each one twice more"
     assert len(slept) == 8
     assert {each["attempts"] for each in results().values()} == {3}
-    assert len(said) == 1
+    assert len(said) < 4, "once, and again only after a long wait: never for every task"
 
 
 def test_a_used_up_allowance_is_waited_for_by_all_and_no_task_has_failed_by_it() -> None:
