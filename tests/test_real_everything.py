@@ -86,15 +86,20 @@ async def test_everything_is_called_and_understood(transport: str) -> None:
 
 @pytest.mark.parametrize("transport", ["stdio", "http", "sse"])
 async def test_progress_arrives_and_a_call_that_is_given_up_leaves_the_server_usable(transport: str) -> None:
-    long = ("trigger-long-running-operation", {"duration": 1200, "steps": 12_000})
+    long = ("trigger-long-running-operation", {"duration": 600, "steps": 1200})  # a step takes half a second
+    seen: list[float] = []
     async with agent(everything(transport)) as client:
         with anyio.fail_after(SECONDS):
             async with client.stream(lines([long])) as events:
                 async for event in events:
-                    if isinstance(event, ToolProgress) and event.done >= 3:  # ten a second at most are shown
-                        break
+                    if isinstance(event, ToolProgress):
+                        assert event.total == 1200
+                        seen.append(event.done)
+                        if event.done >= 3:
+                            break
             (after,) = await answers(client, ("echo", {"message": "still here"}))
-    assert event.done < event.total == 12_000
+    assert seen == sorted(set(seen))
+    assert 3 <= seen[-1] < 20, "each as it was made: a machine that halts may join some, never all"
     assert after.content == "Echo: still here"
 
 
