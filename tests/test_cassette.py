@@ -155,7 +155,7 @@ async def test_a_run_that_was_left_comes_back_up_to_there(tmp_path: Path) -> Non
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(Agent(model, client=client, observers=[listen]).run, "hi")
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await heard.wait()
         tasks.cancel_scope.cancel()
     await client.aclose()

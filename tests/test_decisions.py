@@ -157,7 +157,7 @@ async def test_a_run_that_waits_for_its_person_hears_of_the_decision_of_another_
         with Journal(path) as elsewhere:
             elsewhere.decide("bill", ApprovalDecision(call_id="call_1", is_approved=True, arguments='{"amount": 7}'))
 
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(decide)
             result = await agent(path, CALL, "done", permissions={"ask": ["pay"]}, approve=approve).run("pay 5")
@@ -193,7 +193,7 @@ async def test_the_persons_own_answer_counts_where_nobody_else_decided_on_this_c
     async def fails(_: ApprovalRequested) -> ApprovalDecision | None:
         raise OSError("the terminal is gone")
 
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         assert await heeding(answer, others)(REQUEST) == said
         assert await heeding(nobody, others)(REQUEST) is None
         with pytest.raises(OSError, match="the terminal is gone"):

@@ -243,7 +243,7 @@ async def driver(model: Scripted, tools: Toolbox, turn: Turn | None = None, **mo
 
 
 async def finish(made: Driver, *facts: Fact) -> TurnResult:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         return await made.run(*facts)
 
 
@@ -1191,7 +1191,7 @@ async def test_cancellation_from_outside_is_not_swallowed_and_leaves_a_turn_that
 ) -> None:
     tools = toolbox(hang=hang, work=_name)
     made = await driver(Scripted(asking(*names), DONE), tools)
-    with anyio.fail_after(20), anyio.CancelScope() as scope:
+    with anyio.fail_after(60), anyio.CancelScope() as scope:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(made.run)
             await anyio.wait_all_tasks_blocked()
@@ -1362,7 +1362,7 @@ def streamed(made: Driver) -> EventStream:
 
 async def read(made: Driver, seen: list[str], then: Callable[[Event], Awaitable[None]] | None = None) -> None:
     """Read all events of a turn as a stream."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with streamed(made) as events:
             async for event in events:
                 seen.append(event.kind)
@@ -1385,7 +1385,7 @@ def no_task_left() -> Iterator[None]:
 @pytest.mark.anyio
 async def test_events_come_in_order_and_the_result_after_them() -> None:
     made = await driver(Scripted(asking("work"), DONE), toolbox())
-    with anyio.fail_after(20), no_task_left():
+    with anyio.fail_after(60), no_task_left():
         async with streamed(made) as events:
             with pytest.raises(AgentError, match="no result yet: iterate over its events to the end first"):
                 _ = events.result
@@ -1404,7 +1404,7 @@ async def test_an_event_can_be_read_before_the_turn_goes_on() -> None:
         await was_read.wait()
         yield DONE
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with streamed(await driver(Scripted(stream), toolbox())) as events:
             async for event in events:
                 assert event in (TextDelta(text="do"), DONE)
@@ -1416,7 +1416,7 @@ async def test_an_event_can_be_read_before_the_turn_goes_on() -> None:
 async def test_leaving_the_stream_early_cancels_the_turn() -> None:
     look = Look()
     made = await driver(Scripted(asking("look"), DONE), look.toolbox())
-    with anyio.fail_after(20), no_task_left():
+    with anyio.fail_after(60), no_task_left():
         async with streamed(made) as events:
             async for event in events:
                 if isinstance(event, ToolStarted):
@@ -1444,7 +1444,7 @@ async def test_no_event_is_lost_to_an_error_that_came_after_it() -> None:
         observe(DONE)
         raise ModelError("broken")
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with EventStream(fail) as events:
             await anyio.wait_all_tasks_blocked()
             assert [await anext(events), await anext(events)] == [HELLO, DONE]
@@ -1473,7 +1473,7 @@ async def test_an_error_of_the_reader_comes_out_bare_and_cancels_the_turn() -> N
 async def test_cancelling_the_reader_cancels_the_turn_and_is_not_swallowed() -> None:
     look = Look()
     made = await driver(Scripted(asking("look"), DONE), look.toolbox())
-    with anyio.fail_after(20), anyio.CancelScope() as scope, no_task_left():
+    with anyio.fail_after(60), anyio.CancelScope() as scope, no_task_left():
         async with streamed(made) as events:
             async for event in events:
                 if isinstance(event, ToolStarted):

@@ -297,7 +297,7 @@ def test_a_killed_process_loses_nothing_and_its_lock_is_free(journal: Journal) -
             journal.open("s1")
         assert len(journal.facts("s1")) == 20  # reading needs no lock
         child.send_signal(signal.SIGKILL)
-        child.wait(10)
+        child.wait(60)
     with journal.open("s1") as session:
         assert [fact.text for fact in session.facts if isinstance(fact, UserMessage)] == [str(n) for n in range(20)]
         assert session.keep(intent("k", session.holder)) == Intent(key="k", call_id="c", name="pay", holder=holder)

@@ -19,7 +19,7 @@ from glm_agent.messages import Event, Notice
 
 GROWING = str(Path(__file__).parent / "servers" / "growing.py")
 CONFIG = ServerConfig(
-    name="g", command=sys.executable, args=(GROWING,), timeout_seconds=20.0, startup_timeout_seconds=20.0
+    name="g", command=sys.executable, args=(GROWING,), timeout_seconds=60.0, startup_timeout_seconds=60.0
 )
 
 
@@ -55,7 +55,7 @@ async def test_a_server_of_old_that_says_much_of_its_changes_is_asked_once(tmp_p
     memory.keep(CONFIG, tools=[], ttl_seconds=0, is_legacy=True)
     events: list[Event] = []
     connection = ServerConnection(CONFIG, memory=memory, on_event=events.append)
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         assert await names(connection) == {"grow", "lists"}
         assert connection.protocol_version == "2025-11-25"
         before = await lists(connection)
@@ -74,7 +74,7 @@ async def test_a_server_of_old_that_says_much_of_its_changes_is_asked_once(tmp_p
 async def test_a_server_of_now_is_subscribed_to_from_the_second_turn_on(tmp_path: Path) -> None:
     memory = Told(tmp_path)
     connection = ServerConnection(CONFIG, memory=memory)
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         assert await names(connection) == {"grow", "lists"}
         assert connection.protocol_version == "2026-07-28"
         await names(connection)
@@ -100,7 +100,7 @@ async def test_what_was_not_accepted_is_told_while_the_server_runs(tmp_path: Pat
     accepted = Locked(tools={tool.name: from_json(to_json(tool)) for tool in await known.tools()})
     await known.aclose()
     connection = ServerConnection(CONFIG, memory=memory, locked=accepted, on_event=events.append)
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         await connection.call("grow", {})
         await memory.grown.wait()
         assert "its tool 'new' is not in the lock file" in str(events)
@@ -117,7 +117,7 @@ async def test_a_server_that_is_no_longer_of_old_is_asked_after_all(tmp_path: Pa
     memory = Memory(tmp_path)
     memory.keep(config, tools=[], ttl_seconds=0, is_legacy=True)
     connection = ServerConnection(config, memory=memory)
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         assert await names(connection) == {"good"}
         assert connection.protocol_version == "2026-07-28"
         await connection.aclose()

@@ -61,7 +61,7 @@ def sse_url() -> Iterator[str]:
 
 
 def config(url: str, **settings: object) -> ServerConfig:
-    settings = {"timeout_seconds": 20.0, "startup_timeout_seconds": 20.0, "transport": "http", **settings}
+    settings = {"timeout_seconds": 60.0, "startup_timeout_seconds": 60.0, "transport": "http", **settings}
     return ServerConfig(name="h", url=url, **settings)  # type: ignore[arg-type]
 
 
@@ -132,7 +132,7 @@ async def test_a_server_object_runs_in_this_process(monkeypatch: pytest.MonkeyPa
 async def test_calls_run_side_by_side(http_url: str) -> None:
     connection = ServerConnection(config(http_url))
     await connection.start()
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             for _ in range(20):
                 tasks.start_soon(connection.call, "wait", {"seconds": 0.5})
@@ -197,7 +197,7 @@ async def test_what_is_read_is_asked_again_in_a_new_session() -> None:
         assert link is not None
         link.changes.heard()
         server.sessions.clear()
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             assert [tool.name for tool in await connection.tools()] == ["echo", "odd"]
         await connection.aclose()
 
@@ -249,7 +249,7 @@ async def test_nobody_listening_is_an_error_without_secrets() -> None:
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_the_time_server_answers() -> None:
     async with MCPServers.read(["mcp-server-time --local-timezone UTC"]) as servers:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             tools = {tool.spec.name: tool for tool in await servers.tools()}
             assert set(tools) == {"time__get_current_time", "time__convert_time"}
             call = ToolCall(id="1", name="time__get_current_time", arguments='{"timezone": "UTC"}')
@@ -264,7 +264,7 @@ async def test_the_git_server_reads_a_repository(tmp_path: Path) -> None:
     await anyio.run_process(["git", "init", "-q", str(tmp_path)])
     (tmp_path / "new.txt").write_text("new", encoding="utf-8")
     async with MCPServers.read([f"mcp-server-git --repository {tmp_path}"]) as servers:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             tools = {tool.spec.name: tool for tool in await servers.tools()}
             call = ToolCall(id="1", name="git__git_status", arguments=f'{{"repo_path": "{tmp_path}"}}')
             result = await tools[call.name].run(call, ToolContext(call=call))
@@ -310,7 +310,7 @@ async def test_a_redirect_is_followed_on_the_same_server_and_named_elsewhere(pat
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             connection = ServerConnection(config(f"http://127.0.0.1:{server.server_port}/{path}"))
-            with anyio.fail_after(30), pytest.raises(MCPServerError, match=said):
+            with anyio.fail_after(60), pytest.raises(MCPServerError, match=said):
                 await connection.start()
         finally:
             await anyio.to_thread.run_sync(server.shutdown)

@@ -51,12 +51,12 @@ class Browser:
 def connection(
     url: str, tokens: TokenStore, login: Browser | None = None, oauth: OAuth | None = None
 ) -> ServerConnection:
-    config = ServerConfig(name="g", transport="http", url=url, oauth=oauth, timeout_seconds=30)
+    config = ServerConfig(name="g", transport="http", url=url, oauth=oauth, timeout_seconds=60)
     return ServerConnection(config, callbacks=Callbacks(login=login, tokens=tokens))
 
 
 async def used(server: ServerConnection) -> None:
-    with anyio.fail_after(40):
+    with anyio.fail_after(60):
         try:
             await server.tools()
             await server.call("echo", {})
@@ -80,7 +80,7 @@ async def test_six_calls_are_under_way_at_once() -> None:
         connected = connection(server.url, MemoryTokens(), Browser())
         await connected.tools()
         server.together = threading.Barrier(6)
-        with anyio.fail_after(40):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:
                 for _ in range(6):
                     tasks.start_soon(connected.call, "echo", {})
@@ -196,7 +196,7 @@ async def test_a_login_takes_only_the_answer_to_its_own_question() -> None:
         async def ask() -> None:
             answers.append(await login.authorize("https://as.example/authorize?state=mine"))
 
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks, httpx2.AsyncClient(trust_env=False) as client:
                 tasks.start_soon(ask)
                 foreign = await client.get(login.redirect_uri, params={"code": "x", "state": "theirs"})
@@ -214,7 +214,7 @@ async def test_a_login_on_another_machine_is_pasted() -> None:
     async def paste() -> str | None:
         return next(pasted)
 
-    with LoopbackLogin(show=shown.append, opens_browser=False, paste=paste) as login, anyio.fail_after(20):
+    with LoopbackLogin(show=shown.append, opens_browser=False, paste=paste) as login, anyio.fail_after(60):
         answer = await login.authorize("https://as.example/authorize?state=mine")
     assert answer == {"code": "y", "state": "mine"}
     assert "paste its address here" in shown[1]
@@ -227,7 +227,7 @@ async def test_whoever_cannot_paste_still_comes_back_in_the_browser() -> None:
     async def paste() -> str | None:
         return None
 
-    with LoopbackLogin(show=lambda _: None, opens_browser=False, paste=paste) as login, anyio.fail_after(20):
+    with LoopbackLogin(show=lambda _: None, opens_browser=False, paste=paste) as login, anyio.fail_after(60):
         answers: list[Mapping[str, str]] = []
 
         async def ask() -> None:

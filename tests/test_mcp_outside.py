@@ -197,7 +197,7 @@ def sender(server: Any) -> Outside:
 
 
 async def get(server: Any, path: str, name: str = "127.0.0.1") -> httpx2.Response:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         return await sender(server).send(httpx2.Request("GET", f"http://{name}:{server.server_address[1]}{path}"))
 
 
@@ -207,7 +207,7 @@ async def test_a_name_is_looked_up_once_and_what_was_judged_is_connected_to(monk
         port = server.server_address[1]
         asked = names(monkeypatch, ["127.0.0.1"], ["10.0.0.1"])
         policy = UrlPolicy("http://127.0.0.1/mcp")
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             response = await Outside(policy).send(httpx2.Request("GET", f"http://moving.example:{port}/x"))
         assert response.text == "/x"
         assert str(response.request.url) == f"http://moving.example:{port}/x"
@@ -260,7 +260,7 @@ async def test_a_host_that_is_silent_or_gone_is_named(monkeypatch: pytest.Monkey
     ended = threading.Event()
 
     def silent(path: str) -> tuple[int, dict[str, str], bytes]:
-        ended.wait(20)
+        ended.wait(60)
         return 200, {}, b""
 
     with host(silent) as server:
@@ -310,7 +310,7 @@ async def test_the_certificate_must_be_the_names_though_an_address_is_connected_
         request = httpx2.Request("GET", f"https://{asked}:{server.server_address[1]}/x")
         place = Place(asked, ("127.0.0.1",), "loopback")
         async with httpx2.AsyncClient(verify=trusting, trust_env=False) as client:
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 if is_taken:
                     assert (await outside._sent(client, request, place)).text == "/x"
                 else:

@@ -40,7 +40,7 @@ def starts(tmp_path: Path) -> Path:
 
 def nasty(fault: str, starts: Path | None = None, **settings: object) -> ServerConfig:
     args = (NASTY, fault, *([str(starts)] if starts else []))
-    limits = {"timeout_seconds": 20.0, "startup_timeout_seconds": 20.0}
+    limits = {"timeout_seconds": 60.0, "startup_timeout_seconds": 60.0}
     return ServerConfig(name="n", command=sys.executable, args=args, **(limits | settings))  # type: ignore[arg-type]
 
 
@@ -48,7 +48,7 @@ def nasty(fault: str, starts: Path | None = None, **settings: object) -> ServerC
 async def running(config: ServerConfig, *, events: list[Event] | None = None) -> AsyncIterator[dict[str, MCPTool]]:
     on_event = (events if events is not None else []).append
     async with MCPServers([config], on_event=on_event) as servers:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             yield {tool.listed.name: tool for tool in await servers.tools()}
 
 
@@ -57,13 +57,13 @@ async def run(
 ) -> ToolResult:
     call = ToolCall(id="c", name=tool.spec.name, arguments=arguments)
     emit = (seen if seen is not None else []).append
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         return await tool.run(call, ToolContext(call=call, idempotency_key=key, emit=emit))
 
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Processes give no event when they end; the wait is bounded."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while not is_so():  # noqa: ASYNC110
             await anyio.sleep(0.01)
 
@@ -366,7 +366,7 @@ async def test_a_call_that_is_given_up_while_it_is_written_leaves_no_half_messag
     await connection.start()
     with anyio.move_on_after(0.2):
         await connection.call("good", {"n": "x" * (8 << 20)})
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         assert (await connection.call("good", {"n": 2})).content
     await connection.aclose()
 

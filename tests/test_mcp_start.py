@@ -40,7 +40,7 @@ def memory(tmp_path: Path) -> Memory:
 
 def gated(gate: Path, *, lock: Path | None = None) -> ServerConfig:
     """A server that says nothing before the gate is there, and then offers the tools that the gate names."""
-    limits = {"timeout_seconds": 20.0, "startup_timeout_seconds": 20.0}
+    limits = {"timeout_seconds": 60.0, "startup_timeout_seconds": 60.0}
     return ServerConfig(name="g", command=sys.executable, args=(GATED, str(gate)), lock=str(lock or ""), **limits)  # type: ignore[arg-type]
 
 
@@ -49,7 +49,7 @@ async def opened(
     config: ServerConfig, memory: Memory | None, events: list[Event] | None = None
 ) -> AsyncGenerator[MCPServers]:
     on_event = (events if events is not None else []).append
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with MCPServers([config], on_event=on_event, memory=memory) as servers:
             yield servers
 
@@ -70,7 +70,7 @@ async def run(tool: MCPTool) -> ToolResult:
 
 
 async def said(events: list[Event], words: str) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while not any(isinstance(event, Notice) and words in event.text for event in events):  # noqa: ASYNC110
             await anyio.sleep(0.01)
 
@@ -125,7 +125,7 @@ async def test_the_model_is_asked_before_a_locked_server_has_started(gate: Path,
         return ToolCall(id="1", name="g__echo", arguments="{}")
 
     model = ScriptedModel([ask, "done"])
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         result = await Agent(model, mcp_servers=[str(file)]).run("Go.")
     assert [message.content for message in result.messages if isinstance(message, ToolResult)] == ["echo"]
     assert offered == ["g__echo"]

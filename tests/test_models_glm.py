@@ -129,7 +129,7 @@ async def _request(stream: SocketStream) -> tuple[dict[str, str], dict[str, Any]
 @asynccontextmanager
 async def serving(*answers: Answer) -> AsyncIterator[Server]:
     server = Server(list(answers))
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with (
             await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
             anyio.create_task_group() as tasks,

@@ -92,7 +92,7 @@ async def read_request(stream: ByteStream) -> bool:
 @asynccontextmanager
 async def serving(context: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     server = Server()
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with (
             await anyio.create_tcp_listener(local_host="127.0.0.1") as plainly,
             anyio.create_task_group() as tasks,
@@ -133,7 +133,7 @@ async def listening(handle: Handle) -> AsyncIterator[httpx2.URL]:
         async with stream:
             await handle(stream)
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with (
             await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
             anyio.create_task_group() as tasks,
@@ -377,7 +377,7 @@ async def test_what_is_no_http_is_a_protocol_error(anyio_backend: object, answer
 
 @pytest.mark.anyio
 async def test_a_server_that_reads_nothing_is_a_write_timeout(anyio_backend: object) -> None:
-    with deaf() as url, anyio.fail_after(20):
+    with deaf() as url, anyio.fail_after(60):
         async with client(httpx2.Timeout(5, write=0.05)) as made:
             with pytest.raises(httpx2.WriteTimeout):
                 await post(made, url, content=b"x" * 30_000_000)
@@ -385,7 +385,7 @@ async def test_a_server_that_reads_nothing_is_a_write_timeout(anyio_backend: obj
 
 @pytest.mark.anyio
 async def test_a_server_that_never_greets_is_a_connect_timeout(anyio_backend: object) -> None:
-    with deaf("https") as url, anyio.fail_after(20):
+    with deaf("https") as url, anyio.fail_after(60):
         async with client(httpx2.Timeout(5, connect=0.05)) as made:
             with pytest.raises(httpx2.ConnectTimeout):
                 await post(made, url)

@@ -74,7 +74,7 @@ async def served(tools: Tools = TOOLS, **settings: Any) -> AsyncIterator[str]:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: serve_http(server, on_ready=on_ready, **settings))
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             await ready.wait()
             yield found[0]
         tasks.cancel_scope.cancel()
@@ -99,7 +99,7 @@ async def post(url: str, method: str, params: dict[str, Any], name: str = "", **
 
 async def ended(url: str, task: str) -> dict[str, Any]:
     """A task gives no sign when it ends: it is polled."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while True:
             got = (await post(url, "tasks/get", {"taskId": task}, task)).json()["result"]
             if got["status"] != "working":

@@ -37,7 +37,7 @@ ADD = {"steps": [{"think": "Two numbers.", "calls": [{"add": {"a": 2, "b": 3}}, 
 
 @pytest.fixture
 def client() -> Iterator[httpx2.Client]:
-    with httpx2.Client(headers={"authorization": "Bearer id.secret"}, timeout=10) as client:
+    with httpx2.Client(headers={"authorization": "Bearer id.secret"}, timeout=60) as client:
         yield client
 
 
@@ -451,7 +451,7 @@ def test_a_reset_is_a_reset_and_not_an_end(fault: Any) -> None:
     body = json.dumps({**HELLO, "stream": True}).encode()
     with SimulatorServer(faulty(fault)) as server:
         place = ("127.0.0.1", int(server.address.rpartition(":")[2]))
-        with socket.create_connection(place, timeout=10) as connection:
+        with socket.create_connection(place, timeout=60) as connection:
             connection.sendall(request % (len(body), body))
             with pytest.raises(ConnectionResetError):
                 _read_all(connection)
@@ -562,7 +562,7 @@ def test_a_stalled_answer_holds_nobody_when_the_server_stops(post: Post, stream:
         _until(lambda: bool(server.requests))
         server.stop()
         with pytest.raises(httpx2.TransportError):
-            waiting.result(timeout=10)
+            waiting.result(timeout=60)
 
 
 @pytest.mark.parametrize("kind", ["text", "line"])
@@ -594,7 +594,7 @@ def test_too_many_requests_at_once_are_refused(post: Post) -> None:
         _until(lambda: bool(server.requests))
         refused = post(server, HELLO)
         server.stop()
-        assert waiting.exception(timeout=10) is not None
+        assert waiting.exception(timeout=60) is not None
     assert [refused.status_code, refused.json()["error"]["code"]] == [429, "1302"]
 
 
@@ -643,7 +643,7 @@ def test_it_can_start_again() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 async def test_it_is_an_asynchronous_context_too(anyio_backend: str) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with SimulatorServer("echo") as server, httpx2.AsyncClient(headers={"authorization": "k"}) as client:
             response = await client.post(f"{server.base_url}/chat/completions", json=HELLO)
     assert response.json()["choices"][0]["message"]["content"] == "Hello"
@@ -707,5 +707,5 @@ print(serve({"steps": [{"say": "Hi"}]}, port=0, on_start=lambda server: print(se
         assert process.stdout is not None
         assert process.stdout.readline().startswith("http://127.0.0.1:")
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "['turn 1, step 1']\n", "")

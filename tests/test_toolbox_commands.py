@@ -142,7 +142,7 @@ async def test_a_cancelled_call_ends_the_command(context: ToolContext, root: Pat
     command = ["bash", "-c", "echo $$ > pids; echo > ready; sleep 50"]
     async with anyio.create_task_group() as group:
         group.start_soon(shell.run_command.function, context, command)
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await anyio.to_thread.run_sync((root / "ready").read_text)
         group.cancel_scope.cancel()
     assert_all_ended(root / "pids", 1)
@@ -297,10 +297,10 @@ context = ToolContext(call=call, deps=Workspace({str(root)!r}))
 anyio.run(shell.run_command.function, context, ["bash", "-c", "(setsid sleep 50 &) ; echo $$ > ready; sleep 50"])
 """
     async with await anyio.open_process([sys.executable, "-c", program], stdout=None, stderr=None) as agent:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             pid = int(await anyio.to_thread.run_sync((root / "ready").read_text))
         watched = os.pidfd_open(pid)
         agent.kill()
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             await anyio.wait_readable(watched)
         os.close(watched)

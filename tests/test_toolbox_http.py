@@ -88,7 +88,7 @@ def context(rules: HttpRules | None = None) -> ToolContext:
 
 
 async def get(url: str, rules: HttpRules | None = None, **options: Any) -> dict[str, Any]:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         return dict(await http.http_get(context(rules), url, **options))
 
 
@@ -120,7 +120,7 @@ async def test_what_is_not_text_is_only_described(site: Site) -> None:
 
 async def test_json_and_text_are_posted(site: Site) -> None:
     site.page("/in", "ok", 201)
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         await http.http_post(context(rules(site)), f"{site.url}/in", json={"ä": [1]})
         await http.http_post(context(rules(site)), f"{site.url}/in", text="a,b", headers={"Content-Type": "text/csv"})
         await http.http_post(context(rules(site)), f"{site.url}/in", json=[])

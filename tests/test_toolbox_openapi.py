@@ -161,7 +161,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def ask(tester: ToolTester, name: str, **arguments: Any) -> ToolResult:
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         return (await tester.call(name, **arguments)).result
 
 

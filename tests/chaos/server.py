@@ -16,7 +16,7 @@ TOOL = {
 
 
 def entry(sql: str, *values: Any) -> None:
-    connection = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)
+    connection = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)
     connection.execute(sql, values)
     connection.close()
 

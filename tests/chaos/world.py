@@ -38,7 +38,7 @@ class Ledger:
 
     def _run(self, sql: str, *values: Any) -> list[Any]:
         # A connection of its own for every entry: what holds over a kill is the file.
-        with contextlib.closing(sqlite3.connect(self._path, timeout=30, isolation_level=None)) as connection:
+        with contextlib.closing(sqlite3.connect(self._path, timeout=60, isolation_level=None)) as connection:
             connection.execute("PRAGMA synchronous = OFF")
             return connection.execute(sql, values).fetchall()
 

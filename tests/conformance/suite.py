@@ -153,7 +153,7 @@ def server_outcomes(chosen: list[Leg], jobs: int) -> list[Outcome]:
         return asyncio.run(run_all(chosen, [*program(), "server", "--url", url], jobs))
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
 
 
 if __name__ == "__main__":

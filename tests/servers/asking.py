@@ -58,7 +58,7 @@ class Server:
 
     def hasty(self, message: Any) -> None:
         send(id=2, method="elicitation/create", params=QUESTIONS["order"])
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not Path(message["params"]["arguments"]["door"]).exists() and time.monotonic() < end:
             time.sleep(0.01)
         send(method="notifications/cancelled", params={"requestId": 2})

@@ -97,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
                 result = {"tools": [{"name": "echo", "inputSchema": {"type": "object"}}]}
             case _:
                 if self.server.together is not None:
-                    self.server.together.wait(20)
+                    self.server.together.wait(60)
                 result = {"content": [{"type": "text", "text": "done"}]}
         more = {"resultType": "complete", "ttlMs": 60000, "cacheScope": "private"}
         self._json({"jsonrpc": "2.0", "id": request.get("id"), "result": {**result, **more}})

@@ -76,7 +76,7 @@ class LoopbackServer:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=60)
 
     def respond(self, body: dict[str, Any]) -> tuple[int, str, bytes]:
         """Status, content type and body."""
