@@ -136,6 +136,20 @@ async def test_a_stream_gives_deltas_facts_and_then_the_result() -> None:
     assert "".join(event.text for event in seen if event.kind == "text_delta") == "four are left"
     assert "".join(event.arguments for event in seen if event.kind == "tool_call_delta") == '{"sku": "A-17"}'
     assert events.result.output == "four are left"
+    assert events.messages == events.result.messages
+
+
+@pytest.mark.anyio
+async def test_what_was_said_in_a_stream_that_was_left_early_can_be_gone_on_with() -> None:
+    model = ScriptedModel([call("stock", '{"sku": "A-17"}'), "four are left", "as I said, four"])
+    agent = Agent(model, tools=[stock])
+    async with agent.stream("A-17?") as events:
+        async for event in events:
+            if event.kind == "tool_result":
+                break
+    assert [message.kind for message in events.messages] == ["user_message", "model_response", "tool_result"]
+    result = await agent.run("Go on.", messages=events.messages)
+    assert result.messages[: len(events.messages)] == events.messages
 
 
 @pytest.mark.anyio
@@ -529,6 +543,9 @@ def test_messages_in_another_format_are_said() -> None:
         ({"budget": {"max_cost": 5}}, "budget= has no 'max_cost': did you mean 'max_cost_usd'"),
         ({"output_type": 5}, "output_type= takes a type that JSON can hold, and got 5 .*: write output_type=int"),
         ({"output_type": threading.Lock}, "output_type= takes a type"),
+        ({"journal": ""}, "journal= is empty: write journal='sessions/journal.db'"),
+        ({"journal": 5}, "journal= says where sessions are, and got 5: write journal="),
+        ({"journal": Path(__file__).parent}, "journal= names the folder '"),
         ({"session": 5}, 'session= takes the id of a stored conversation as text, and got 5: write session="5"'),
         ({"max_steps": "3"}, "max_steps= takes a whole number, and got '3': write max_steps=20"),
         ({"max_steps": True}, "max_steps= takes a whole number"),

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from glm_agent.errors import ConfigurationError, JournalError
 from glm_agent.journal import Journal
 from glm_agent.journal.database import MIGRATIONS
+from glm_agent.journal.moving import move
 from glm_agent.journal.search import hits
 from glm_agent.journal.spilled import to_lines
 from glm_agent.messages import (
@@ -138,6 +139,32 @@ def test_a_journal_of_the_first_schema_is_read_and_gone_on_with(tmp_path: Path) 
         write(journal, "s", UserMessage(text="more"))
         assert journal.facts("s") == (*FACTS, UserMessage(text="more"))
         assert (journal.setup("s").options, journal.waiting("s")) == ({}, [])
+
+
+def test_how_a_session_was_run_before_that_stood_in_the_journal_moves_and_is_exported_with_it(tmp_path: Path) -> None:
+    options = {"version": 1, "model": "glm-4.6", "tools": ["/srv/tools.py"]}
+    with Journal(tmp_path / "old" / "journal.db") as journal, Journal(tmp_path / "new" / "journal.db") as other:
+        write(journal)
+        beside = tmp_path / "old" / "runs" / "s.json"
+        beside.parent.mkdir()
+        beside.write_text(json.dumps(options))
+        assert journal.setup("s").options == options
+        assert json.loads(next(journal.export("s")))["setup"]["options"] == options
+        move("s", source=journal, target=other)
+        assert other.setup("s").options == options
+        assert not beside.exists()
+
+
+def test_options_beside_the_journal_that_cannot_be_read_are_named(journal: Journal) -> None:
+    write(journal)
+    beside = journal.path.parent / "runs" / "s.json"
+    beside.parent.mkdir()
+    for damaged in ("{", "[]"):
+        beside.write_text(damaged)
+        with pytest.raises(JournalError, match=r"runs/s\.json'.*delete it"):
+            journal.setup("s")
+    journal.delete("s")
+    assert journal.setup("s").options == {}
 
 
 # -- long results

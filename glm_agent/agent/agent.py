@@ -133,7 +133,7 @@ class Agent:
         self._budget = given.budget(budget)
         self._context = context
         self._observers = tuple(observers)
-        self._session, self._journal = given.session(session), journal
+        self._session, self._journal = given.session(session), given.journal(journal)
         self._approve, self._ask = approve, ask
         self._keep_results = keep_results
         self._endings, self._catalog = endings, catalog

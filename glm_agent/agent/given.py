@@ -8,13 +8,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 from glm_agent.agent.budget import Budget
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import ModelSettings
 
 _Table = TypeVar("_Table", Budget, ModelSettings)
+
+_PLACES: Final = (
+    "write journal='sessions/journal.db', a database such as journal='sqlite:///runs.db', or journal=Journal(); "
+    "leave it out for the nearest journal"
+)
 
 
 def settings(given: Any) -> ModelSettings:
@@ -42,6 +48,18 @@ def session(given: Any) -> str | None:
         raise ConfigurationError(
             f'session= takes the id of a stored conversation as text, and got {given!r}: write session="{given}"'
         )
+    return given
+
+
+def journal(given: Any) -> Any:
+    """Where sessions are: the name of a file or a database, or a store of sessions; None where nothing was said."""
+    if isinstance(given, str | Path):
+        if not str(given).strip():
+            raise ConfigurationError(f"journal= is empty: {_PLACES}")
+        if not (isinstance(given, str) and "://" in given) and Path(given).expanduser().is_dir():
+            raise ConfigurationError(f"journal= names the folder '{given}': name a file in it, '{given}/journal.db'")
+    elif given is not None and not (hasattr(given, "open") and hasattr(given, "results_of")):
+        raise ConfigurationError(f"journal= says where sessions are, and got {given!r}: {_PLACES}")
     return given
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 
+from glm_agent.agent import given
 from glm_agent.agent.runtime import fast_loop
 from glm_agent.batch import place
 from glm_agent.batch.agents import Agents, Arguments, overridden
@@ -21,6 +22,8 @@ from glm_agent.batch.results import BatchResult, ResultsFile
 from glm_agent.batch.source import TaskLines, key_hash
 from glm_agent.batch.worker import Stopped, Worker
 from glm_agent.driver.groups import unwrapped
+from glm_agent.durable import is_address
+from glm_agent.durable.address import hidden
 from glm_agent.errors import AgentError, ConfigurationError
 from glm_agent.messages import Event, StopReason
 from glm_agent.models.purse import Purse
@@ -33,6 +36,14 @@ CONCURRENCY: Final = 8
 """Tasks at once where nobody says; how many requests the key allows is found out by trying."""
 
 Listener: TypeAlias = Callable[[BatchResult], object]
+
+
+def _file(journal: str | Path | None) -> str | Path | None:
+    """The file of a journal. A batch in a database is another way to run one."""
+    if isinstance(journal, str) and is_address(journal):
+        raise ConfigurationError(f"journal= takes a file; for the workers of a database: database='{hidden(journal)}'")
+    given.journal(journal)
+    return journal
 
 
 class Batch:
@@ -95,7 +106,7 @@ class Batch:
         self.id = ""
         """Known once it runs: what ``name`` takes to go on."""
         self.progress = Progress()
-        self._journal = journal if isinstance(journal, Journal) else Journal(journal)
+        self._journal = journal if isinstance(journal, Journal) else Journal(_file(journal))
         self._owns_journal = self._journal is not journal
         self._out = ResultsFile(Path(out).expanduser().absolute()) if out is not None else None
         self._name, self._concurrency, self._retry_failed = name, concurrency, retry_failed

@@ -16,7 +16,6 @@ from glm_agent.errors import ConfigurationError, JournalError
 
 if TYPE_CHECKING:
     from glm_agent.agent.task import Task
-    from glm_agent.journal import Journal
     from glm_agent.journal.store import Sessions
 
 DEFAULT_MODEL: Final = "glm-5.3-flash"
@@ -130,7 +129,7 @@ def stored(options: RunOptions) -> dict[str, Any]:
 
 def recall(journal: Sessions, session: str) -> RunOptions:
     """The options a session was run with; empty ones where it was not begun by this command line."""
-    kept = dict(journal.setup(session).options) or _before_schema_2(journal, session)
+    kept = dict(journal.setup(session).options)
     if not kept:
         return RunOptions()
     from pydantic import TypeAdapter
@@ -146,20 +145,6 @@ def recall(journal: Sessions, session: str) -> RunOptions:
         raise JournalError(
             f"the options of session '{session}' cannot be read ({error}): go on with --session, in a new session"
         ) from error
-
-
-def _before_schema_2(journal: Sessions, session: str) -> dict[str, Any]:
-    """Options where versions before the journal's schema 2 kept them: in a file beside it."""
-    from glm_agent.journal import Journal
-
-    if not isinstance(journal, Journal):
-        return {}
-    path = _path(journal, session)
-    try:
-        kept: Any = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        return dict(kept)
-    except (OSError, ValueError, TypeError) as error:
-        raise JournalError(f"'{path}' cannot be read ({error}): delete it and give the options again") from error
 
 
 def override(kept: RunOptions, given: RunOptions) -> RunOptions:
@@ -202,9 +187,3 @@ def parameters(given: list[str]) -> dict[str, str]:
         if not equals or not name:
             raise ConfigurationError(f"--param '{name}' has no value: write --param name=value")
     return {name: value for name, _, value in pairs}
-
-
-def _path(journal: Journal, session: str) -> Path:
-    if not session or session.startswith(".") or "/" in session or "\\" in session:
-        raise ConfigurationError(f"'{session}' cannot be the id of a session: use letters, digits, '.', '_' and '-'")
-    return journal.path.parent / "runs" / f"{session}.json"

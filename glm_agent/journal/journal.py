@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from glm_agent.errors import ConfigurationError, JournalError
-from glm_agent.journal import inbox, log, records, spilled
+from glm_agent.journal import inbox, log, old, records, spilled
 from glm_agent.journal.database import Database, default_path, make_folder
 from glm_agent.journal.inbox import Left
 from glm_agent.journal.kept import KeptSessions
@@ -87,7 +87,8 @@ class Journal(KeptSessions):
 
     def setup(self, session_id: str) -> Setup:
         """How a session is run; an empty one where nobody said it, and of a session that is not there."""
-        return log.setup(self._database, checked_id(session_id))
+        found = log.setup(self._database, checked_id(session_id))
+        return found if found.options or not self.has(session_id) else old.setup(self._old_options(session_id))
 
     def decide(self, session_id: str, decision: Decision) -> None:
         """Leave a decision on a call that waits, for the process that has the session open, or the next one.
@@ -119,8 +120,7 @@ class Journal(KeptSessions):
         try:
             log.delete(self._database, session_id)
             shutil.rmtree(self.results_of(session_id), ignore_errors=True)
-            # Where options were kept before they stood in the journal.
-            (self.path.parent / "runs" / f"{session_id}.json").unlink(missing_ok=True)
+            self._old_options(session_id).unlink(missing_ok=True)
         except BaseException:
             lock.release()
             raise
@@ -154,6 +154,10 @@ class Journal(KeptSessions):
 
     def _left(self, session_id: str) -> list[Left]:
         return log.left(self._database, session_id)
+
+    def _old_options(self, session_id: str) -> Path:
+        """Where versions before schema 2 kept how a session is run: in a file beside the journal."""
+        return self.path.parent / "runs" / f"{session_id}.json"
 
     def _lock_file(self, session_id: str) -> Path:
         return self.path.parent / "locks" / f"{checked_id(session_id)}.lock"
