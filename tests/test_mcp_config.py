@@ -206,6 +206,69 @@ def test_broken_files_say_line_and_column(tmp_path: Path) -> None:
         read_servers([tmp_path / "none.json"])
 
 
+TWICE = [
+    (
+        ".mcp.json",
+        '{"mcpServers": {\n"time": {"command": "a"},\n"fs": {"command": "b"},\n"time": {"command": "c"}}}',
+        "line 4: the server 'time' is there twice, first on line 2. Remove one of the two, or give it another name",
+    ),
+    (
+        ".vscode/mcp.json",
+        '{"servers": {"s": {"command": "a",\n"env": {"KEY": "1",\n// the second one\n"K\\u0045Y": "2"}}}}',
+        "line 4, server 's': 'env.KEY' is there twice, first on line 2",
+    ),
+    (
+        "claude.json",
+        '{"mcpServers": {"a": {"command": "a"}},\n"mcpServers": {"b": {"command": "b"}}}',
+        "line 2: 'mcpServers' is there twice, first on line 1. Make one of the two",
+    ),
+    ("bare.json", '{"a": {"command": "a"},\n"a": {"command": "b"}}', "line 2: the server 'a' is there twice"),
+    (
+        "config.toml",
+        '[mcp_servers.a]\ncommand = "a"\n[other]\nx = 1\n[mcp_servers.a]\ncommand = "b"\n',
+        "line 5: the server 'a' is there twice, first on line 1",
+    ),
+    (
+        "keys.toml",
+        '[mcp_servers.a]\ncommand = "a"\nargs = []\ncommand = "b"\n',
+        "line 4, server 'a': 'command' is there twice, first on line 2",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "said"), TWICE, ids=[name for name, *_ in TWICE])
+def test_what_stands_twice_is_named_with_both_lines(tmp_path: Path, name: str, text: str, said: str) -> None:
+    assert said in complaint(tmp_path / name, text)
+
+
+def test_the_same_key_in_two_objects_or_elsewhere_in_a_file_is_no_repeat(tmp_path: Path) -> None:
+    text = """{"editor.size": 1, "editor.size": 2, "inputs": [{"id": "a"}, {"id": "b"}],
+      "servers": {"a": {"command": "x", "args": ["mcpServers", "mcpServers"]}, "b": {"command": "y", "args": []}}}"""
+    configs, _ = read(tmp_path / "settings.json", text)
+    assert [config.name for config in configs] == ["a", "b"]
+
+
+def test_servers_at_a_second_place_of_a_file_are_not_lost_without_a_word(tmp_path: Path) -> None:
+    text = '{"mcpServers": {"a": {"command": "x"}},\n"servers": {"b": {"command": "y"}}}'
+    (config,), (warning,) = read(tmp_path / "both.json", text)
+    assert config.name == "a"
+    assert "line 2: 'servers' is not read, since the servers of 'mcpServers' are" in warning
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"\xff\xfe{\x00}\x00", "is not UTF-8. Save it as UTF-8"),
+        (b'{"mcpServers": ' + b'{"a": ' * 100_000, "is nested too deeply"),
+    ],
+)
+def test_a_file_that_no_editor_wrote_is_one_sentence(tmp_path: Path, data: bytes, said: str) -> None:
+    path = tmp_path / ".mcp.json"
+    path.write_bytes(data)
+    with pytest.raises(ConfigurationError, match=said):
+        read_servers([path], environ={})
+
+
 def test_secrets_are_never_shown(tmp_path: Path) -> None:
     config = one(
         tmp_path / ".mcp.json",

@@ -118,7 +118,7 @@ async def _offered(configs: Sequence[ServerConfig]) -> dict[str, tuple[Tool, ...
 
 
 def _configuration(file: Path) -> dict[str, Any]:
-    from glm_agent.mcp.lines import plain_json
+    from glm_agent.mcp.lines import json_repeats, plain_json
 
     if file.suffix == ".toml":
         fail(f"{str(file)!r} is TOML, and only JSON can be written: put the server in by hand")
@@ -130,8 +130,11 @@ def _configuration(file: Path) -> dict[str, Any]:
         fail(f"{str(file)!r} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}")
     try:
         data = json.loads(plain_json(text) or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         fail(f"{str(file)!r} is not JSON: {error}")
+    for repeat in json_repeats(text):
+        where = f"{str(file)!r}, line {repeat.line}"
+        fail(f"{where}: {repeat.path[-1]!r} is there twice, first on line {repeat.first_line}: remove one of the two")
     if plain_json(text) != text:
         fail(f"{str(file)!r} has comments or trailing commas, which would be lost: put the server in by hand")
     if not isinstance(data, dict):

@@ -9,18 +9,15 @@ A file is JSON (comments and trailing commas allowed) or TOML. The servers stand
 from __future__ import annotations
 
 import difflib
-import json
-import re
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from glm_agent.errors import ConfigurationError
 from glm_agent.mcp import entry
 from glm_agent.mcp.config import ServerConfig
-from glm_agent.mcp.lines import Positions, json_positions, plain_json, toml_positions
+from glm_agent.mcp.document import Document, read_document
 from glm_agent.mcp.lock import FILE
 from glm_agent.mcp.values import Context, kind
 from glm_agent.mcp.variables import Variables
@@ -35,44 +32,11 @@ _PLACES = (
     ("mcp", "mcpServers"),
     ("mcp",),
 )
-_EDITORS = frozenset(
-    {".vscode", ".cursor", ".gemini", ".codex", ".claude", ".roo", ".windsurf", ".kiro", ".amazonq"}
-) | {
-    *(".qwen", ".zed", ".opencode", ".factory", ".trae"),
-}
-_BARE = frozenset({".gemini", ".qwen"})
-"""Folders of programs for which ``$NAME`` without braces is a variable too."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Document:
-    """One parsed configuration."""
-
-    label: str
-    data: Mapping[str, Any]
-    folder: Path
-    environ: Mapping[str, str] = field(repr=False)
-    positions: Positions = field(default_factory=dict[tuple[str, ...], int])
-    is_toml: bool = False
-    is_bare: bool = False
-    cwd: str | None = None
 
 
 def read_file(path: Path, environ: Mapping[str, str], warnings: list[str]) -> tuple[ServerConfig, ...]:
     """The servers of a file. Raises ``ConfigurationError`` naming file, line and key."""
-    text = _text(path)
-    is_toml = path.suffix == ".toml"
-    folder = _workspace(path.resolve())
-    document = _Document(
-        label=_label(path),
-        data=_toml(path, text) if is_toml else _json(path, text),
-        folder=folder,
-        environ=environ,
-        positions=toml_positions(text) if is_toml else json_positions(text),
-        is_toml=is_toml,
-        is_bare=path.resolve().parent.name in _BARE,
-        cwd=None if folder == Path.home() else str(folder),
-    )
+    document = read_document(path, environ)
     lock = str(path.parent / FILE)
     return tuple(replace(config, lock=lock) for config in _servers(document, warnings))
 
@@ -81,7 +45,7 @@ def read_mapping(
     data: Mapping[str, Any], environ: Mapping[str, str], folder: Path, warnings: list[str]
 ) -> tuple[ServerConfig, ...]:
     """The servers of a dict: one entry, a map of entries, or what a whole file would hold."""
-    document = _Document(label="", data=data, folder=folder, environ=environ)
+    document = Document(label="", data=data, folder=folder, environ=environ)
     if "name" in data or entry.looks_like_one(data):
         name = data.get("name")
         rest = {key: value for key, value in data.items() if key != "name"}
@@ -89,8 +53,10 @@ def read_mapping(
     return _servers(document, warnings)
 
 
-def _servers(document: _Document, warnings: list[str]) -> tuple[ServerConfig, ...]:
+def _servers(document: Document, warnings: list[str]) -> tuple[ServerConfig, ...]:
     place, entries = _entries(document)
+    document.check_repeats(place)
+    warnings += _unread(document, place)
     inputs = _inputs(document.data)
     found: list[ServerConfig] = []
     for name, data in entries.items():
@@ -112,7 +78,7 @@ def _is_let_in(name: str, data: Mapping[str, Any]) -> bool:
     return is_named and not (isinstance(excluded, list) and name in excluded)
 
 
-def _entries(document: _Document) -> tuple[tuple[str, ...], Mapping[str, Any]]:
+def _entries(document: Document) -> tuple[tuple[str, ...], Mapping[str, Any]]:
     """Where the servers stand, and the servers."""
     for place in _PLACES:
         value: Any = document.data
@@ -131,11 +97,21 @@ def _entries(document: _Document) -> tuple[tuple[str, ...], Mapping[str, Any]]:
     )
 
 
+def _unread(document: Document, place: tuple[str, ...]) -> list[str]:
+    """A warning for servers that stand at a second place of the same file."""
+    others = [key for (key, *rest) in _PLACES if not rest and key not in ("mcp", *place[:1])]
+    return [
+        f"{document.where(key)}: {key!r} is not read, since the servers of {'.'.join(place)!r} are. Put them together"
+        for key in others
+        if place and isinstance(value := document.data.get(key), Mapping) and _are_entries(value)
+    ]
+
+
 def _are_entries(data: Mapping[str, Any]) -> bool:
     return bool(data) and all(entry.looks_like_one(value) for value in data.values())
 
 
-def _meant(document: _Document) -> str:
+def _meant(document: Document) -> str:
     """The key that may have been meant to hold them, with its line."""
     for key in document.data:
         if close := difflib.get_close_matches(key.lower(), ("mcpservers", "mcp_servers"), n=1, cutoff=0.8):
@@ -145,7 +121,7 @@ def _meant(document: _Document) -> str:
     return ""
 
 
-def _context(document: _Document, path: tuple[str, ...], name: str, inputs: Mapping[str, str] | None = None) -> Context:
+def _context(document: Document, path: tuple[str, ...], name: str, inputs: Mapping[str, str] | None = None) -> Context:
     variables = Variables(
         environ=document.environ,
         folder=document.folder,
@@ -170,49 +146,3 @@ def _inputs(data: Mapping[str, Any]) -> Mapping[str, str]:
     items = cast("list[object]", listed) if isinstance(listed, list) else []
     inputs = [cast("Mapping[str, Any]", item) for item in items if isinstance(item, Mapping)]
     return {str(item["id"]): str(item["default"]) for item in inputs if "id" in item and "default" in item}
-
-
-def _workspace(path: Path) -> Path:
-    """The folder that relative names of a file refer to: an editor keeps its file one folder deeper."""
-    found = next((folder for folder in path.parents[:2] if folder.name in _EDITORS), None)
-    return path.parent if found is None else found.parent
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigurationError(f"the MCP configuration {str(path)!r} does not exist. Check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"the MCP configuration {str(path)!r} cannot be read: {error}") from None
-
-
-def _json(path: Path, text: str) -> Mapping[str, Any]:
-    try:
-        data: object = json.loads(plain_json(text)) if text.strip() else {}
-    except json.JSONDecodeError as error:
-        raise ConfigurationError(
-            f"{_label(path)}, line {error.lineno}, column {error.colno}: this is not JSON: {error.msg}"
-        ) from None
-    if not isinstance(data, dict):
-        raise ConfigurationError(f"{_label(path)} holds {kind(data)}, not an object with 'mcpServers'")
-    return cast("dict[str, Any]", data)
-
-
-def _toml(path: Path, text: str) -> Mapping[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        place = re.sub(r" \(at (line \d+, column \d+)\)$", "", str(error))
-        at = re.search(r"\(at (line \d+, column \d+)\)$", str(error))
-        raise ConfigurationError(
-            f"{_label(path)}, {at[1] if at else 'at its end'}: this is not TOML: {place}"
-        ) from None
-
-
-def _label(path: Path) -> str:
-    """The file's name as the reader would write it: from here where it is below, else in full."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

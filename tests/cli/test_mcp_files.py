@@ -109,7 +109,7 @@ def test_what_cannot_be_added_is_said_and_nothing_is_written(cli: Any, arguments
     assert not [*cli.folder.rglob(".mcp.json"), *cli.folder.rglob("config.toml")]
 
 
-@pytest.mark.parametrize("text", [b"\xff\xfe", b'{"mcpServers": []}', b"[]"])
+@pytest.mark.parametrize("text", [b"\xff\xfe", b'{"mcpServers": []}', b"[]", b'{"mcpServers": {"a": {}, "a": {}}}'])
 def test_a_file_that_is_no_configuration_is_left_as_it_is(cli: Any, text: bytes):
     file = cli.folder / ".mcp.json"
     file.write_bytes(text)
