@@ -1152,11 +1152,11 @@ async def hang(context: ToolContext) -> None:
 async def test_when_the_time_is_up_the_turn_stops_and_its_history_can_go_on() -> None:
     memory = Memory()
     made = await driver(
-        Scripted(asking("hang", "work")), toolbox(hang=hang, work=_name), steps=memory.steps(), timeout_seconds=0.05
+        Scripted(asking("hang", "work")), toolbox(hang=hang, work=_name), steps=memory.steps(), timeout_seconds=0.5
     )
     start = made.turn
     end = await finish(made)
-    detail = "the time budget of 0.05 seconds is used up"
+    detail = "the time budget of 0.5 seconds is used up"
     assert (end.stop_reason, end.detail) == ("budget", detail)
     assert results(end.messages) == [("a", f"no result: {detail}"), ("b", "{}")]
     assert [fact.kind for fact in memory.facts][-2:] == ["tool_result", "turn_stopped"]
@@ -1173,7 +1173,7 @@ async def test_when_the_time_is_up_while_the_model_speaks_its_stream_is_closed()
         await anyio.sleep_forever()
 
     look, model = Look(), Scripted(stream)
-    end = await run(model, look.toolbox(), timeout_seconds=0.05)
+    end = await run(model, look.toolbox(), timeout_seconds=0.5)
     assert (end.stop_reason, end.messages) == ("budget", (HELLO,))
     assert model.was_closed
     assert look.cancelled == 1
@@ -1337,7 +1337,7 @@ def test_progress_after_the_end_of_the_loop_is_passed_over(backend: str) -> None
 
     thread = threading.Thread(target=late)
     thread.start()
-    thread.join(20)
+    thread.join(60)
     assert (thread.is_alive(), raised, events) == (False, [], before)
 
 
@@ -1424,6 +1424,19 @@ async def test_leaving_the_stream_early_cancels_the_turn() -> None:
                     break
     assert look.cancelled == 1
     assert [call.id for call in open_calls(made.turn.messages)] == ["a"]
+
+
+@pytest.mark.anyio
+async def test_a_stream_that_was_not_opened_or_was_used_already_says_so() -> None:
+    events = streamed(await driver(Scripted(DONE), toolbox()))
+    with anyio.fail_after(60), pytest.raises(AgentError, match=r"not open: write 'async with agent.stream"):
+        await anext(events)
+    async with events:
+        assert [event.kind async for event in events] == ["model_response"]
+    with pytest.raises(AgentError, match="used already"):
+        async with events:
+            pass
+    assert events.result.output == "done"
 
 
 @pytest.mark.anyio
