@@ -19,7 +19,9 @@ from pathlib import Path
 import anyio
 
 SERVER = str(Path(__file__).parent / "servers" / "nasty.py")
-CALL_SECONDS = 3.0
+BOUND_SECONDS = 120.0
+CALL_SECONDS = {"hang_call": 3.0}
+"""How long a call is waited for, where that is what the fault is about."""
 GOOD = '{"n": 2}'
 
 
@@ -80,7 +82,8 @@ async def ours(fault: str, starts: str) -> AsyncGenerator[Call]:
     from glm_agent.messages import ToolCall
     from glm_agent.registry import ToolContext, ToolRegistry
 
-    entry = {"name": "n", "command": sys.executable, "args": [SERVER, fault, starts], "timeout": CALL_SECONDS}
+    seconds = CALL_SECONDS.get(fault, BOUND_SECONDS)
+    entry = {"name": "n", "command": sys.executable, "args": [SERVER, fault, starts], "timeout": seconds}
     async with MCPServers.read([entry], on_event=[].append) as servers:
         registry = ToolRegistry(await servers.tools())
 
@@ -100,7 +103,7 @@ async def sdk(fault: str, starts: str) -> AsyncGenerator[Call]:
     parameters = StdioServerParameters(command=sys.executable, args=[SERVER, fault, starts])
     with open("/dev/null", "w") as nowhere:  # noqa: ASYNC230
         transport = stdio_client(parameters, errlog=nowhere)
-        async with Client(transport, read_timeout_seconds=CALL_SECONDS) as client:
+        async with Client(transport, read_timeout_seconds=CALL_SECONDS.get(fault, BOUND_SECONDS)) as client:
             found: list[Tool] = []
             cursor: str | None = None
             while True:
@@ -124,7 +127,7 @@ async def outcome(fault: Fault, connect: Connect) -> str:
     """What is wrong; empty where the fault was survived."""
     with tempfile.NamedTemporaryFile() as starts:
         try:
-            with anyio.fail_after(4 * CALL_SECONDS):
+            with anyio.fail_after(BOUND_SECONDS):
                 async with connect(fault.id, starts.name) as call:
                     return _judged(fault, await call('{"n": 1}'), await call(GOOD))
         except Exception as error:

@@ -340,10 +340,10 @@ async def test_a_call_of_a_server_that_is_left_alone_does_not_promise_its_start(
 
 @pytest.mark.anyio
 async def test_a_call_that_hangs_is_given_up_and_the_server_lives(starts: Path) -> None:
-    async with running(nasty("hang_call", starts, timeout_seconds=0.3)) as tools:
+    async with running(nasty("hang_call", starts, timeout_seconds=2)) as tools:
         result = await run(tools["good"])
         assert result.is_error
-        assert "no answer within 0.3 s" in result.content
+        assert "no answer within 2 s" in result.content
         assert "unknown" in result.content
         assert not (await run(tools["good"], '{"n": 2}')).is_error
     assert len(pids(starts)) == 1

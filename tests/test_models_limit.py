@@ -215,7 +215,7 @@ def test_a_key_and_model_share_a_limit_that_does_not_hold_the_key() -> None:
     assert shared_budget(key="k", model="m") is shared_budget(key="k", model="m")
 
 
-SLOW = {"version": 1, "concurrency": 2, "turns": [{"steps": [{"say": "ok", "pace": {"chunk_seconds": 0.02}}]}]}
+SLOW = {"version": 1, "concurrency": 2, "turns": [{"steps": [{"say": "ok", "pace": {"chunk_seconds": 0.1}}]}]}
 
 
 async def test_agents_of_one_key_learn_together_what_the_account_allows() -> None:

@@ -20,7 +20,7 @@ from glm_agent.models.glm import clients, transport
 from glm_agent.models.glm.clients import Clients
 from glm_agent.models.glm.transport import PooledClient, PooledResponse
 
-TIMEOUT = httpx2.Timeout(10, connect=5)
+TIMEOUT = httpx2.Timeout(60)
 
 
 LOOPS = {
@@ -350,7 +350,7 @@ async def test_nobody_there_is_a_connect_error(anyio_backend: object) -> None:
 
 @pytest.mark.anyio
 async def test_silence_is_a_read_timeout(anyio_backend: object) -> None:
-    async with serving() as server, client(httpx2.Timeout(5, read=0.05)) as made:
+    async with serving() as server, client(httpx2.Timeout(60, read=0.05)) as made:
         server.may_answer = anyio.Event()
         with pytest.raises(httpx2.ReadTimeout):
             await ask(made, server)
@@ -378,7 +378,7 @@ async def test_what_is_no_http_is_a_protocol_error(anyio_backend: object, answer
 @pytest.mark.anyio
 async def test_a_server_that_reads_nothing_is_a_write_timeout(anyio_backend: object) -> None:
     with deaf() as url, anyio.fail_after(60):
-        async with client(httpx2.Timeout(5, write=0.05)) as made:
+        async with client(httpx2.Timeout(60, write=0.05)) as made:
             with pytest.raises(httpx2.WriteTimeout):
                 await post(made, url, content=b"x" * 30_000_000)
 
@@ -386,7 +386,7 @@ async def test_a_server_that_reads_nothing_is_a_write_timeout(anyio_backend: obj
 @pytest.mark.anyio
 async def test_a_server_that_never_greets_is_a_connect_timeout(anyio_backend: object) -> None:
     with deaf("https") as url, anyio.fail_after(60):
-        async with client(httpx2.Timeout(5, connect=0.05)) as made:
+        async with client(httpx2.Timeout(60, connect=0.05)) as made:
             with pytest.raises(httpx2.ConnectTimeout):
                 await post(made, url)
 

@@ -102,8 +102,10 @@ def test_a_program_may_handle_what_a_tool_refuses():
 
 
 def test_a_program_that_does_not_end_is_ended():
-    outcome = run("print('begun', flush=True)\nwhile True: pass", timeout_seconds=1)
-    assert "stopped after 1 seconds" in outcome.content
+    # On a machine that takes a second to begin a program, this one gets more.
+    outcomes = (run("print('begun', flush=True)\nwhile True: pass", timeout_seconds=time) for time in (1, 10, 40))
+    outcome = next((each for each in outcomes if "begun" in each.content), run("pass"))
+    assert re.search(r"stopped after (1|10|40) seconds", outcome.content)
     assert "begun" in outcome.content
 
 
@@ -226,7 +228,7 @@ async def test_a_cancelled_program_is_gone():
     model = script("import os, time\ntell(pid=os.getpid())\ntime.sleep(600)")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(Agent(model, tools=[tell, run_python]).run, "go")
-        assert await anyio.to_thread.run_sync(told.wait, 20)
+        assert await anyio.to_thread.run_sync(told.wait, 60)
         tasks.cancel_scope.cancel()
     with anyio.fail_after(60):
         while any(map(is_there, pids)):  # noqa: ASYNC110 (a process has no event to wait for)

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent / "servers"))
 from real import BESIDE, agent, answers, node_entry, python_entry
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-SECONDS = 60
+SECONDS = 120
 NO_NODE = {"PATH": str(BESIDE)}
 """With a Node in reach, a library of the fetch server has npm install packages when it is first used."""
 

@@ -177,9 +177,11 @@ async def test_a_turn_whose_time_ran_out_replays(journal: Journal) -> None:
     @tool(read_only=True, timeout_seconds=None)
     async def wait() -> str:
         """Wait for ever."""
+        waits.set()
         await anyio.sleep_forever()
         return ""
 
+    waits = anyio.Event()
     agent = Agent(ScriptedModel([[call("1", "wait"), call("2")]]), tools=[wait, stock], journal=journal)
     agent_in_time = Agent(
         ScriptedModel([[call("1", "wait"), call("2")]]),
@@ -187,8 +189,10 @@ async def test_a_turn_whose_time_ran_out_replays(journal: Journal) -> None:
         journal=journal,
         budget={"timeout_seconds": 0.1},
     )
-    with anyio.move_on_after(0.1):
-        await agent.run("go", session="cancelled")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: agent.run("go", session="cancelled"))
+        await waits.wait()
+        tasks.cancel_scope.cancel()
     assert (await agent_in_time.run("go", session="late")).stop_reason == "budget"
     assert (await journal.replay("late")).divergence is None
     assert (await journal.replay("cancelled")).divergence is None

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent / "servers"))
 from node import Unavailable, node, package
 from serving import TOOLS, command, served
 
-SECONDS = 60
+SECONDS = 120
 TASK = """---
 model: simulate:directive
 tools: [./tools.py]

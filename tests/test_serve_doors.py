@@ -25,7 +25,7 @@ from glm_agent.serve.sessions import Sessions
 sys.path.insert(0, str(Path(__file__).parent / "servers"))
 from serving import TOOLS, command, served
 
-SECONDS = 30
+SECONDS = 120
 META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
 CALL = {"name": "add", "arguments": {"a": 1, "b": 2}, "_meta": META}
 BODY = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": CALL})

@@ -611,11 +611,11 @@ def test_pace_waits_before_and_between(post: Post) -> None:
 
 def _until(condition: Callable[[], bool]) -> None:
     tick = threading.Event()
-    for _ in range(1_000):
+    for _ in range(6_000):
         if condition():
             return
         tick.wait(0.01)
-    raise AssertionError("it did not happen within 10 s")
+    raise AssertionError("it did not happen within 60 s")
 
 
 def test_it_leaves_no_thread_and_no_socket() -> None:

@@ -126,13 +126,14 @@ async def test_a_command_that_takes_too_long_is_stopped_with_all_it_started(run:
         "(echo $BASHPID >> pids; trap '' TERM HUP INT; while :; do sleep 50; done) & "
         "(setsid sh -c 'echo $$ >> pids; sleep 50' &) ; echo $$ >> pids; echo started; sleep 50"
     )
-    said = await run("bash", "-c", program, timeout_seconds=1.5)
-    assert (said["stdout"], said["stopped"]) == ("started\n", "stopped after 1.5 seconds")
+    said = await run("bash", "-c", program, timeout_seconds=3)
+    assert (said["stdout"], said["stopped"]) == ("started\n", "stopped after 3 seconds")
     assert_all_ended(root / "pids", 3)
 
 
 async def test_what_a_command_leaves_running_ends_with_it(run: Run, root: Path) -> None:
-    said = await run("bash", "-c", "(setsid sh -c 'echo $$ >> pids; sleep 50' &); sleep 0.2; echo $$ >> pids")
+    program = "(setsid sh -c 'echo $$ >> pids; sleep 50' &); until test -s pids; do sleep 0.01; done; echo $$ >> pids"
+    said = await run("bash", "-c", program)
     assert (said["exit_code"], said["stopped"]) == (0, None)
     assert_all_ended(root / "pids", 2)
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 COMMAND = [sys.executable, "-m", "glm_agent.cli"]
-SECONDS = 60
+SECONDS = 120
 
 TOOLS = '''
 import time

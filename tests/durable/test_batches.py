@@ -25,7 +25,7 @@ from glm_agent.simulate import ScriptedModel
 OPTIONS = {"model": "simulate:directive"}
 COMMAND = [sys.executable, "-m", "glm_agent.cli"]
 DIRECTIVE = ("--model", "simulate:directive", "--tools", "./tools.py")
-SECONDS = 90
+SECONDS = 180
 
 TOOLS = '''
 import os

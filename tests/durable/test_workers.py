@@ -17,7 +17,7 @@ from glm_agent.durable.queue import TurnSpec
 from glm_agent.errors import JournalError
 from glm_agent.messages import ApprovalDecision
 
-SECONDS = 60.0
+SECONDS = 120.0
 TASK = """---
 model: simulate:directive
 tools: [./tools.py]

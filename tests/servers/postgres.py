@@ -23,7 +23,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-START_SECONDS = 60
+START_SECONDS = 120
 NOBODY = "nobody"
 
 

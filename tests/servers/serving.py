@@ -12,7 +12,7 @@ from pathlib import Path
 
 from real import BESIDE
 
-SECONDS = 60
+SECONDS = 120
 TOOLS = '''
 import anyio
 from glm_agent import ToolContext, tool
