@@ -128,7 +128,7 @@ async def test_a_server_that_is_no_longer_of_old_is_asked_after_all(tmp_path: Pa
 async def test_a_server_of_old_is_not_asked_for_the_newer_protocol_again(tmp_path: Path) -> None:
     # It never answers what it does not know, which costs ten seconds each time it is asked.
     silent = Path(__file__).parent / "servers" / "nasty.py"
-    config = ServerConfig(name="n", command=sys.executable, args=(str(silent), "silent"), startup_timeout_seconds=5)
+    config = ServerConfig(name="n", command=sys.executable, args=(str(silent), "silent"), startup_timeout_seconds=9)
     memory = Memory(tmp_path)
     memory.keep(config, tools=[], ttl_seconds=0, is_legacy=True)
     connection = ServerConnection(config, memory=memory)

@@ -15,7 +15,7 @@ from mcp.server.mcpserver import Context
 from pydantic import BaseModel
 
 from glm_agent import Agent, ToolCall, ToolResult
-from glm_agent.mcp import patience, tools, visits
+from glm_agent.mcp import patience, server_log, tools, visits
 from glm_agent.mcp.callbacks import Callbacks
 from glm_agent.mcp.config import ServerConfig
 from glm_agent.mcp.patience import Patience
@@ -116,7 +116,8 @@ def warnings_of(events: list[Any]) -> list[Notice]:
 
 
 @pytest.mark.anyio
-async def test_what_a_server_logs_is_a_notice_from_a_warning_on_and_not_a_flood():
+async def test_what_a_server_logs_is_a_notice_from_a_warning_on_and_not_a_flood(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(server_log, "WITHIN_SECONDS", 1000)
     events: list[Any] = []
     await outcome(agent("talk", observers=[events.append]))
     said = [notice.text for notice in warnings_of(events)]

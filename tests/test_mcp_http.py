@@ -135,7 +135,7 @@ async def test_calls_run_side_by_side(http_url: str) -> None:
     with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             for _ in range(20):
-                tasks.start_soon(connection.call, "wait", {"seconds": 0.5})
+                tasks.start_soon(connection.call, "meet", {"count": 20})
     await connection.aclose()
 
 
@@ -158,17 +158,22 @@ async def test_a_server_that_dies_in_a_call_may_have_run_it() -> None:
         connection = ServerConnection(config(f"http://127.0.0.1:{port}/mcp"))
         await connection.start()
         outcomes: list[ServerDied] = []
+        is_under_way = anyio.Event()
+
+        async def progress(done: float, total: float | None, message: str | None) -> None:
+            is_under_way.set()
 
         async def call() -> None:
             try:
-                await connection.call("wait", {"seconds": 60})
+                await connection.call("wait", {}, progress=progress)
             except ServerDied as error:
                 outcomes.append(error)
 
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(call)
-            await anyio.sleep(0.3)  # there is no sign of a request that is under way
-            process.kill()
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(call)
+                await is_under_way.wait()
+                process.kill()
         assert [outcome.may_have_run for outcome in outcomes] == [True]
         await connection.aclose()
 

@@ -87,9 +87,9 @@ def test_a_file_is_followed_until_the_run_has_ended(cli: Any):
 
 
 def test_a_session_is_followed_while_another_process_runs_it(cli: Any):
-    run = cli.start("run", "call hang {}", *DIRECTIVE[:-1], "--session", "s1", "--timeout", "2")
+    run = cli.start("run", "call hang {}", *DIRECTIVE[:-1], "--session", "s1", "--timeout", "4")
     while "… hang()" not in run.stderr.readline():
         assert run.poll() is None
     watching = cli.start("view", "--follow", "s1")
-    assert watching.stdout.read().splitlines()[-1].startswith("budget: the time budget of 2 seconds")
+    assert watching.stdout.read().splitlines()[-1].startswith("budget: the time budget of 4 seconds")
     assert watching.wait() == 0

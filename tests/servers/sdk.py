@@ -42,10 +42,21 @@ def build(name: str = "sdk") -> MCPServer:
         return f"counted to {to}"
 
     @server.tool()
-    async def wait(seconds: float) -> str:
-        """Wait."""
-        await anyio.sleep(seconds)
-        return "waited"
+    async def wait(context: Context) -> str:
+        """Say so, and wait for ever."""
+        await context.report_progress(0, 1, "waiting")
+        await anyio.sleep_forever()
+        return ""
+
+    here = [0]
+
+    @server.tool()
+    async def meet(count: int) -> str:
+        """Wait until so many calls are here at once."""
+        here[0] += 1
+        while here[0] < count:  # noqa: ASYNC110
+            await anyio.sleep(0.01)
+        return "met"
 
     return server
 
