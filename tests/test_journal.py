@@ -267,7 +267,7 @@ def test_a_session_can_be_closed_on_another_thread(journal: Journal) -> None:
     session = journal.open("s1")
     thread = threading.Thread(target=session.close)
     thread.start()
-    thread.join(10)
+    thread.join(60)
     with journal.open("s1"):
         pass
 
