@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 import typer
 
 from glm_agent.cli import formats, phrases
+from glm_agent.cli.approvals import how_to_decide
 from glm_agent.cli.database import WorkDatabase, address
 from glm_agent.cli.exits import fail, reporting, say
+from glm_agent.cli.onward import command
 from glm_agent.errors import ConfigurationError
+from glm_agent.messages import ApprovalRequested
+from glm_agent.turn import WAITS_FOR_A_PERSON
 
 if TYPE_CHECKING:
     from glm_agent.durable.queue import TurnQueue
     from glm_agent.durable.rows import Run
+    from glm_agent.turn import Waiting
 
 runs = typer.Typer(
     help="""Turns in a database: what waits, what runs where, what came of it.
@@ -36,6 +41,8 @@ class State(StrEnum):
     waiting = "waiting"
     running = "running"
     done = "done"
+    undecided = "undecided"
+    """It waits for a person: an approval, or a word on what came of a call."""
     failed = "failed"
     cancelled = "cancelled"
 
@@ -44,8 +51,15 @@ _STATUSES: Final[dict[State, list[str]]] = {
     State.waiting: ["ENQUEUED", "DELAYED"],
     State.running: ["PENDING"],
     State.done: ["SUCCESS"],
+    State.undecided: ["SUCCESS"],
     State.failed: ["SUCCESS", "ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
     State.cancelled: ["CANCELLED"],
+}
+
+_ENDS: Final[dict[str, State]] = {
+    "": State.done,  # of a session that a program had open
+    "end_turn": State.done,
+    **dict[str, State].fromkeys(WAITS_FOR_A_PERSON, State.undecided),
 }
 
 
@@ -53,7 +67,7 @@ _STATUSES: Final[dict[State, list[str]]] = {
 def list_runs(
     database: WorkDatabase = None,
     *,
-    state: Annotated[State | None, typer.Option(help="Only these; failed: all that is no answer.")] = None,
+    state: Annotated[State | None, typer.Option(help="Only these; undecided: those that wait for a person.")] = None,
     batch: BatchName = None,
     queue: Annotated[str | None, typer.Option(help="Only those of this queue.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")] = 50,
@@ -99,6 +113,9 @@ def show(
         for name, value in _object(run).items():
             if value not in (None, "", {}) and name not in ("run", "session", "state", "created"):
                 formats.write(f"    {name.replace('_', ' '):<12}{phrases.clean(_words(value))}\n")
+    if _state(found[0]) is State.undecided:
+        with reporting():
+            _say_how_to_decide(found[0].session, database)
 
 
 @runs.command()
@@ -136,6 +153,25 @@ def retry(
         over = [run for run in last.values() if not run.is_active and _stop_reason(run) != "end_turn"]
         again = [waiting.retry(run.session) for run in over]
     say(f"in the queue again: {phrases.count(len(again), 'run')}")
+
+
+def _say_how_to_decide(session: str, database: str | None) -> None:
+    from glm_agent.durable import sessions_in
+
+    with sessions_in(address(database, of="runs are in")) as stored:
+        for request in stored.waiting(session):
+            for line in _how_to_decide(request, session):
+                say(line)
+
+
+def _how_to_decide(request: Waiting, session: str) -> list[str]:
+    """Commands that decide on a call; then the turn is in its queue again."""
+    if not isinstance(request, ApprovalRequested):
+        return how_to_decide(request, session=session)[:-1]
+    return [
+        f"to approve: {command('sessions', 'approve', session, request.call_id)}",
+        f"to deny:    {command('sessions', 'deny', session, request.call_id)}",
+    ]
 
 
 def _queue(database: str | None) -> TurnQueue:
@@ -207,8 +243,10 @@ def _state(run: Run) -> State:
             return State.running
         case "CANCELLED":
             return State.cancelled
+        case _ if run.outcome is None:
+            return State.failed
         case _:
-            return State.done if _stop_reason(run) in ("end_turn", "") and run.outcome is not None else State.failed
+            return _ENDS.get(_stop_reason(run), State.failed)
 
 
 def _line(run: Run) -> str:

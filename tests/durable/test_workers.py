@@ -189,6 +189,10 @@ def test_a_turn_that_waits_for_a_person_goes_on_when_that_one_has_decided(
     worker = here.worker()
     here.put("one", "call mail {}", ask=("mail",))
     line_with(worker, "one/1: needs_approval")
+    command = [sys.executable, "-m", "glm_agent.cli", "runs", "show", "one", "--database", sqlite_url]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
+    assert "undecided  needs_approval" in shown.stdout
+    assert "to approve: glm-agent sessions approve one " in shown.stderr
     with sessions_in(sqlite_url) as store:
         (waiting,) = store.waiting("one")
         store.decide("one", ApprovalDecision(call_id=waiting.call_id, is_approved=True))
