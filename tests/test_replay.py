@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,12 @@ from glm_agent.messages import (
     UserMessage,
 )
 from glm_agent.models.catalog import lookup
+from glm_agent.models.glm import GLMModel
 from glm_agent.models.record import body_hash
 from glm_agent.registry import ToolRegistry
-from glm_agent.simulate import ScriptedModel
+from glm_agent.simulate import ScriptedModel, SimulatorServer
 from glm_agent.turn import pending, rebuild
+from glm_agent.wire.dialects import Dialect
 from glm_agent.wire.encode import encode_parts
 
 pytestmark = pytest.mark.anyio
@@ -302,6 +305,19 @@ async def test_another_dialect_another_model_or_a_tool_less_is_a_difference(jour
         found = await replay([*facts[:at], other, *facts[at + 1 :]])
         assert found.divergence is not None
         assert found.divergence.step == 1
+
+
+async def test_a_dialect_of_ones_own_is_asked_for_by_name_and_replays_where_it_is_given(journal: Journal) -> None:
+    mine = Dialect(name="mine", base_url="", key_names=(), always={"user_id": "night-shift"})
+    with SimulatorServer({"version": 1, "steps": [{"name": "only", "say": "done"}]}) as server:
+        model = GLMModel("glm-5.3", api_key="id.secret", base_url=server.base_url, dialect=mine)
+        await Agent(model, journal=journal).run("go", session="s")
+    unknown = await journal.replay("s")
+    assert unknown.divergence is not None
+    assert re.search(r"dialect 'mine'.*replay\(…, dialects=\[…\]\)", unknown.divergence.reason)
+    assert (await journal.replay("s", dialects=[mine])).is_identical
+    other = replace(mine, always={})
+    assert not (await journal.replay("s", dialects=[other])).is_identical
 
 
 async def test_a_record_that_the_driver_would_not_have_made_is_said_to_be_one(journal: Journal) -> None:

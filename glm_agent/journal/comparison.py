@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal, NoReturn, TypeAlias
@@ -13,7 +13,7 @@ from glm_agent.messages import Fact, ModelRequest, ModelResponse, SentRequest, T
 from glm_agent.models.catalog import ModelInfo, lookup
 from glm_agent.models.record import asked_again, body_hash
 from glm_agent.turn import pending, rebuild
-from glm_agent.wire.dialects import DIALECTS
+from glm_agent.wire.dialects import DIALECTS, Dialect
 from glm_agent.wire.encode import BodyParts, encode_parts
 
 Outcome: TypeAlias = Literal["same", "not compared"]
@@ -44,9 +44,15 @@ class Comparison:
     """The requests of one session, compared one after the other."""
 
     def __init__(
-        self, facts: Sequence[Fact], *, bodies: Mapping[str, bytes], catalog: Mapping[str, ModelInfo] | None
+        self,
+        facts: Sequence[Fact],
+        *,
+        bodies: Mapping[str, bytes],
+        catalog: Mapping[str, ModelInfo] | None,
+        dialects: Iterable[Dialect],
     ) -> None:
         self._facts, self._bodies, self._catalog = facts, bodies, catalog
+        self._dialects = {**DIALECTS, **{dialect.name: dialect for dialect in dialects}}
         self._places = [at for at, fact in enumerate(facts) if isinstance(fact, ModelResponse)]
         starts = [fact.turn if isinstance(fact, TurnStarted) else 0 for fact in facts]
         self._turns = [*accumulate(starts, _latest)]
@@ -97,9 +103,12 @@ class Comparison:
         return parts.joined() if body_hash(parts) == sent.hash else None
 
     def _parts(self, request: ModelRequest, sent: SentRequest) -> BodyParts:
-        dialect = DIALECTS.get(sent.dialect)
+        dialect = self._dialects.get(sent.dialect)
         if dialect is None:
-            raise ConfigurationError(f"the provider '{sent.dialect}' is not known here")
+            raise ConfigurationError(
+                f"it was sent in the dialect '{sent.dialect}', which is none of glm-agent's own; in Python, "
+                "replay(…, dialects=[…]) takes the Dialect that the model was made with"
+            )
         info = lookup(sent.model, overrides=self._catalog)
         return encode_parts(request, model=sent.model, capabilities=info.capabilities, dialect=dialect)
 

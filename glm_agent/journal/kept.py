@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from glm_agent.journal.replay import Replay
     from glm_agent.models.catalog import ModelInfo
     from glm_agent.registry import Tools
+    from glm_agent.wire.dialects import Dialect
 
 _DAY_SECONDS: Final = 86_400.0
 
@@ -98,11 +99,13 @@ class KeptSessions(ABC):
         tools: Tools | None = None,
         bodies: Mapping[str, bytes] | None = None,
         catalog: Mapping[str, ModelInfo] | None = None,
+        dialects: Iterable[Dialect] = (),
     ) -> Replay:
         """Run a session once more, offline, and compare every request with what was sent; see ``journal.replay``."""
         from glm_agent.journal.replay import replay
 
-        return await replay(self.facts(session_id), tools=tools, bodies=bodies, catalog=catalog)
+        facts = self.facts(session_id)
+        return await replay(facts, tools=tools, bodies=bodies, catalog=catalog, dialects=dialects)
 
     # -- calls that wait for a person
 

@@ -6,7 +6,7 @@ that differs ends the replay.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -19,6 +19,7 @@ from glm_agent.messages import ApprovalDecision, ApprovalRequested, Fact, TurnRe
 from glm_agent.models.catalog import ModelInfo
 from glm_agent.registry import Tools
 from glm_agent.turn import Turn, cancel, pending, receive
+from glm_agent.wire.dialects import Dialect
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +49,7 @@ async def replay(
     tools: Tools | None = None,
     bodies: Mapping[str, bytes] | None = None,
     catalog: Mapping[str, ModelInfo] | None = None,
+    dialects: Iterable[Dialect] = (),
 ) -> Replay:
     """Run a session once more.
 
@@ -57,13 +59,14 @@ async def replay(
         bodies: Requests as they were sent, by hash, such as ``Cassette.bodies``: then a difference is shown word for
             word.
         catalog: What the agent was given as ``catalog=``.
+        dialects: Of hosts that glm-agent does not know: what models were given as ``dialect=``.
 
     Raises:
         TurnError: The facts are no session.
     """
     if not facts or not isinstance(facts[0], TurnStarted):
         raise TurnError("these facts are no session: its first one is turn_started")
-    comparison = Comparison(facts, bodies=bodies or {}, catalog=catalog)
+    comparison = Comparison(facts, bodies=bodies or {}, catalog=catalog, dialects=dialects)
     divergence = None
     try:
         await _replay(facts, comparison, tools)
