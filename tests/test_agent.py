@@ -511,8 +511,15 @@ async def test_the_key_that_is_set_says_which_site_is_meant() -> None:
 
 
 def test_two_tools_of_one_name_are_refused_before_any_run() -> None:
-    with pytest.raises(ConfigurationError, match="stock"):
-        Agent(ScriptedModel([]), tools=[stock, stock])
+    with pytest.raises(ConfigurationError, match="two tools are named 'stock'"):
+        Agent(ScriptedModel([]), tools=[stock, tool(stock.function)])
+
+
+def test_a_tool_that_is_given_twice_is_offered_once() -> None:
+    model = ScriptedModel(["ok"])
+    Agent(model, tools=[stock, "files", "files:read_file", stock]).run_sync("hi")
+    offered = [spec.name for spec in model.requests[0].tools]
+    assert (offered.count("stock"), offered.count("read_file")) == (1, 1)
 
 
 @pytest.mark.parametrize("one", [{"tools": "files"}, {"tools": len}, {"mcp_servers": ".mcp.json"}, {"mcp_servers": {}}])
@@ -524,9 +531,13 @@ def test_one_thing_where_a_list_belongs_is_said(one: dict[str, Any]) -> None:
         Agent(ScriptedModel([]), **one)
 
 
-def test_messages_in_another_format_are_said() -> None:
+@pytest.mark.parametrize("wrong", [[{"role": "user", "content": "hi"}], "hi", 5, [None]])
+def test_messages_in_another_format_are_said(wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match="messages= takes UserMessage, ModelResponse and ToolResult"):
-        Agent(ScriptedModel(["ok"])).run_sync("hi", messages=[{"role": "user", "content": "hi"}])  # type: ignore[list-item]
+        Agent(ScriptedModel(["ok"])).run_sync("hi", messages=wrong)
+
+
+async def _async_observer(event: Event) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -550,11 +561,61 @@ def test_messages_in_another_format_are_said() -> None:
         ({"max_steps": "3"}, "max_steps= takes a whole number, and got '3': write max_steps=20"),
         ({"max_steps": True}, "max_steps= takes a whole number"),
         ({"max_steps": 0}, "a turn needs at least 1"),
+        ({"budget": {"max_tokens": -1}}, "the budget's 'max_tokens' is -1: a limit is a number from 0 on"),
+        ({"budget": {"max_repeats": 0}}, "'max_repeats' is 0: a limit is a number from 1 on"),
+        ({"budget": {"timeout_seconds": float("nan")}}, "'timeout_seconds' is nan"),
+        ({"permissions": 5}, "permissions= takes a Policy, a mapping or a YAML file, and got 5"),
+        ({"observers": print}, r"observers= takes a list, .*: write observers=\[…\] around it"),
+        ({"observers": [5]}, "observers= takes a function, and got 5"),
+        ({"observers": [_async_observer]}, "observers= takes plain functions, .*: write 'def' without 'async'"),
+        ({"context": 5}, "context= takes a function, and got 5"),
+        ({"approve": 5}, "approve= takes a function, and got 5"),
+        ({"ask": 5}, "ask= takes a function, and got 5"),
+        ({"model": None}, "a model is a name such as 'glm-5.3-flash' or a Model, and got None"),
+        ({"fallback": "glm-5.3"}, "fallback= takes a list"),
+        ({"fallback": [5]}, "a model is a name .* and got 5"),
+        ({"client": 5}, "client= takes an httpx2.AsyncClient, and got 5"),
+        ({"catalog": 5}, "catalog= takes models by name, and got 5"),
+        ({"catalog": {"glm": 5}}, "catalog= has 5 for 'glm': wanted a ModelInfo"),
+        ({"endings": 5}, "endings= takes an Endings, and got 5"),
+        ({"instructions": 5}, "instructions= takes text, and got 5"),
+        ({"tool_search": "x"}, "tool_search= takes a share from 0 to 1, and got 'x'"),
     ],
 )
 def test_a_slip_in_the_agents_arguments_is_told_with_what_to_write(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
-        Agent(ScriptedModel([]), **arguments)
+        Agent(**({"model": ScriptedModel([])} | arguments))
+
+
+@pytest.mark.parametrize(
+    ("said", "stop_reason", "results"),
+    [(True, "end_turn", ["9"]), (False, "end_turn", ["denied"]), (None, "needs_approval", []), ("yes", "", [])],
+)
+def test_an_approver_may_say_yes_and_no_and_nothing_else(said: Any, stop_reason: str, results: list[str]) -> None:
+    async def later(request: ApprovalRequested) -> Any:
+        return said
+
+    def at_once(request: ApprovalRequested) -> Any:
+        return said
+
+    for approve in (later, at_once):
+        model = ScriptedModel([call("stock", '{"sku": "B-3"}'), "ok"])
+        agent = Agent(model, tools=[stock], permissions={"ask": ["*"]}, approve=approve)
+        if not stop_reason:
+            with pytest.raises(ConfigurationError, match="approve= said 'yes' about the call of 'stock': return True"):
+                agent.run_sync("hi")
+            continue
+        result = agent.run_sync("hi")
+        assert result.stop_reason == stop_reason
+        assert [message.content for message in result.messages if message.kind == "tool_result"] == results
+
+
+@pytest.mark.parametrize("wrong", ["picture.png", 5])
+def test_attachments_are_a_list_of_what_can_be_attached(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="attachments= takes a list"):
+        Agent(ScriptedModel([])).run_sync("hi", attachments=wrong)
+    with pytest.raises(ConfigurationError, match="an attachment is a part, an address, a path or bytes, and got None"):
+        Agent(ScriptedModel([])).run_sync("hi", attachments=[None])  # type: ignore[list-item]
 
 
 def test_settings_and_a_budget_may_be_mappings() -> None:

@@ -9,16 +9,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from glm_agent.agent import given, names, stores
+from glm_agent.agent import callbacks, given, names, stores
 from glm_agent.agent.attachments import Attachment, parts
 from glm_agent.agent.budget import Budget
+from glm_agent.agent.callbacks import Approving
 from glm_agent.agent.changes import changes
 from glm_agent.agent.providers import model_maker
 from glm_agent.agent.runtime import Blocking, Runtime, Runtimes
 from glm_agent.agent.said import Said
 from glm_agent.agent.start import begin
 from glm_agent.agent.wrapping import wrapped
-from glm_agent.driver import Approver, Driver, EventStream, InlineSteps, NestingTools, Observer, Steps, heeding, tell
+from glm_agent.driver import Driver, EventStream, InlineSteps, NestingTools, Observer, Steps, heeding, tell
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import (
     Decision,
@@ -71,7 +72,8 @@ class Agent:
         ask: Asks a person what a tool (``context.ask``) or an MCP server wants to know; without it all is declined.
         keep_results: Whether results too long for the model are kept whole, for it to read on in with ``read_result``;
             None: where the session is stored.
-        approve: Asks a person about a call; without it such a turn stops with ``needs_approval``.
+        approve: Asks a person about a call: True, False or an ``ApprovalDecision``; without it, or with None, such a
+            turn stops with ``needs_approval``.
         api_key: Else ``ZAI_API_KEY``, ``ZHIPUAI_API_KEY`` or ``GLM_API_KEY``.
         base_url: Else ``ZAI_BASE_URL`` and the like, else the provider's.
         client: An ``httpx2.AsyncClient`` to use; it stays open.
@@ -102,7 +104,7 @@ class Agent:
         observers: Sequence[Observer] = (),
         session: str | None = None,
         journal: Any = None,
-        approve: Approver | None = None,
+        approve: Approving | None = None,
         ask: Asker | None = None,
         keep_results: bool | None = None,
         api_key: str | None = None,
@@ -116,27 +118,32 @@ class Agent:
         expose_errors: bool = True,
     ) -> None:
         new_model = model_maker(
-            model, fallback=fallback, catalog=catalog, api_key=api_key, base_url=base_url, client=client
+            given.model(model),
+            fallback=[given.model(each) for each in names.listed(fallback, argument="fallback")],
+            catalog=given.catalog(catalog),
+            api_key=api_key,
+            base_url=base_url,
+            client=given.client(client),
         )
-        new_servers = names.servers_maker(mcp_servers, ask=ask)
+        new_servers = names.servers_maker(mcp_servers, ask=callbacks.asker(ask))
         self._runtimes = Runtimes(lambda: Runtime(new_model(), new_servers()))
         self._blocking = Blocking()
         own, hosted = names.split_hosted(tools)
         self.offer(own)
         self._expose_errors = expose_errors
-        self._tool_search = tool_search
+        self._tool_search = given.share(tool_search)
         self._output = names.output(output_type)
-        self._instructions = instructions
+        self._instructions = given.instructions(instructions)
         self._task_prompt: str | None = None
         self._max_steps = given.max_steps(max_steps)
         self._policy = names.policy(permissions)
         self._budget = given.budget(budget)
-        self._context = context
-        self._observers = tuple(observers)
+        self._context = callbacks.context(context)
+        self._observers = callbacks.observers(observers)
         self._session, self._journal = given.session(session), given.journal(journal)
-        self._approve, self._ask = approve, ask
+        self._approve, self._ask = callbacks.approver(approve), ask
         self._keep_results = keep_results
-        self._endings, self._catalog = endings, catalog
+        self._endings, self._catalog = given.endings(endings), catalog
         self._settings = given.settings(settings)
         if hosted:
             self._settings = replace(self._settings, hosted_tools=(*self._settings.hosted_tools, *hosted))
@@ -305,14 +312,14 @@ class Agent:
         observers: Sequence[Observer] = (),
         decisions: Sequence[Decision] = (),
     ) -> TurnResult:
-        session = given.session(session) or self._session
+        session, messages = given.session(session) or self._session, given.messages(messages)
         said = Said((*(messages or ()), *((message,) if message else ())), session or "")
         async with (
             said.carried(),  # outermost: also when the store or a server fails, nothing that was said is lost
             stores.kept(self._journal, session, is_new=bool(message or messages)) as kept,
             names.results(self._keep_results, kept.results) as results,
         ):
-            watchers = (*self._observers, *observers)
+            watchers = (*self._observers, *callbacks.observers(observers))
             async with self._runtimes.opened() as runtime:
                 with runtime.watched(watchers):
                     tools = await self._offered(runtime, kept.steps, results, kept.results)

@@ -7,6 +7,7 @@ import mimetypes
 from collections.abc import Iterable
 from pathlib import Path
 
+from glm_agent.agent.names import listed
 from glm_agent.errors import ConfigurationError
 from glm_agent.messages import AudioPart, FilePart, ImagePart, Part, VideoPart
 from glm_agent.wire.attachments import AUDIO_LIMIT, IMAGE_LIMIT
@@ -19,7 +20,7 @@ _REMOTE = ("http://", "https://", "data:")
 
 def parts(attachments: Iterable[Attachment]) -> tuple[Part, ...]:
     """The parts, local files read and encoded; ``ConfigurationError`` for what GLM cannot be sent."""
-    return tuple(_part(attachment) for attachment in attachments)
+    return tuple(_part(attachment) for attachment in listed(attachments, argument="attachments"))
 
 
 def _part(attachment: Attachment) -> Part:
@@ -27,6 +28,8 @@ def _part(attachment: Attachment) -> Part:
         return attachment
     if isinstance(attachment, bytes):
         return _bytes_part(attachment)
+    if not isinstance(attachment, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(f"an attachment is a part, an address, a path or bytes, and got {attachment!r}")
     text = str(attachment)
     if text.startswith("data:image/"):
         return ImagePart(url=text)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
+from glm_agent.errors import ConfigurationError
 from glm_agent.models.purse import Purse
+
+_LEAST: Final = {"max_tokens": 0, "max_cost_usd": 0, "max_tool_calls": 0, "max_repeats": 1, "timeout_seconds": 0}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,3 +26,11 @@ class Budget:
     """Time from the first request on."""
     purse: Purse | None = None
     """What this turn spends together with others that have the same one."""
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            limit = getattr(self, name)
+            if limit is not None and not (isinstance(limit, int | float) and limit >= least):
+                raise ConfigurationError(
+                    f"the budget's {name!r} is {limit!r}: a limit is a number from {least} on; leave it out for none"
+                )

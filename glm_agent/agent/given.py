@@ -6,14 +6,17 @@ Names of models, tools and servers are looked up in ``names``.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from glm_agent.agent.budget import Budget
 from glm_agent.errors import ConfigurationError
-from glm_agent.messages import ModelSettings
+from glm_agent.messages import Message, ModelSettings
+from glm_agent.models.catalog import ModelInfo
+from glm_agent.models.endings import Endings
+from glm_agent.models.model import Model
 
 _Table = TypeVar("_Table", Budget, ModelSettings)
 
@@ -61,6 +64,68 @@ def journal(given: Any) -> Any:
     elif given is not None and not (hasattr(given, "open") and hasattr(given, "results_of")):
         raise ConfigurationError(f"journal= says where sessions are, and got {given!r}: {_PLACES}")
     return given
+
+
+def instructions(given: Any) -> str:
+    """What the model is told before everything else; None is nothing."""
+    if given is not None and not isinstance(given, str):
+        raise ConfigurationError(f"instructions= takes text, and got {given!r}")
+    return given or ""
+
+
+def model(given: Any) -> str | Model:
+    """A name, or an object that answers requests."""
+    if isinstance(given, str) or (hasattr(given, "name") and hasattr(given, "stream")):
+        return cast("str | Model", given)
+    raise ConfigurationError(f"a model is a name such as 'glm-5.3-flash' or a Model, and got {given!r}")
+
+
+def client(given: Any) -> Any:
+    """An HTTP client that works in an event loop."""
+    if given is not None and not all(hasattr(given, name) for name in ("stream", "is_closed", "aclose")):
+        raise ConfigurationError(f"client= takes an httpx2.AsyncClient, and got {given!r}")
+    return given
+
+
+def endings(given: Any) -> Endings | None:
+    """What is done about answers that are none."""
+    if given is not None and not isinstance(given, Endings):
+        raise ConfigurationError(f"endings= takes an Endings, and got {given!r}: write endings=Endings(…)")
+    return given
+
+
+def catalog(given: Any) -> Mapping[str, ModelInfo] | None:
+    """Models by name."""
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f'catalog= takes models by name, and got {given!r}: write {{"my-glm": ModelInfo(…)}}')
+    known: Mapping[Any, Any] = given  # pyright: ignore[reportUnknownVariableType]
+    for name, info in known.items():
+        if not isinstance(info, ModelInfo):
+            raise ConfigurationError(f"catalog= has {info!r} for {name!r}: wanted a ModelInfo")
+    return known
+
+
+def share(given: Any) -> float:
+    """A part of the model's context, from 0 to 1."""
+    if not isinstance(given, int | float) or not 0 <= given <= 1:
+        raise ConfigurationError(f"tool_search= takes a share from 0 to 1, and got {given!r}: write tool_search=0.1")
+    return given
+
+
+def messages(given: Any) -> Sequence[Message] | None:
+    """A conversation so far."""
+    if given is None:
+        return None
+    # Type checkers know better than notebooks.
+    items: list[Any] = [given] if isinstance(given, str) or not isinstance(given, Iterable) else [*given]  # pyright: ignore[reportUnknownVariableType]
+    if wrong := [item for item in items if not isinstance(item, Message)]:
+        raise ConfigurationError(
+            "messages= takes UserMessage, ModelResponse and ToolResult, such as an earlier result.messages, "
+            f"not {wrong[0]!r}"
+        )
+    return items
 
 
 def prompt(given: Any, *, has_more: bool = False) -> str | None:

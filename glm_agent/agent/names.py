@@ -62,7 +62,7 @@ def split_hosted(given: Iterable[Any]) -> tuple[list[Any], tuple[JsonObject, ...
 
 
 def tools(given: Iterable[Any]) -> tuple[Any, ...]:
-    """Functions and tools as they are, names loaded; a broken plugin that was named is an error."""
+    """Functions and tools as they are, each once, names loaded; a broken plugin that was named is an error."""
     found: list[Any] = []
     for item in given:
         if not isinstance(item, str | Path):
@@ -74,7 +74,7 @@ def tools(given: Iterable[Any]) -> tuple[Any, ...]:
         if loaded.broken:
             raise ConfigurationError(f"the tools {str(item)!r} cannot be loaded: {loaded.broken[0]}")
         found.extend(loaded.tools)
-    return tuple(found)
+    return tuple({id(item): item for item in found}.values())
 
 
 def output(kind: Any) -> Output | None:
@@ -119,6 +119,8 @@ def policy(given: Policy | Mapping[str, Any] | str | Path | None) -> Policy:
         return given
     if isinstance(given, Mapping):
         return Policy.from_mapping(given, source="permissions")
+    if not isinstance(given, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(f"permissions= takes a Policy, a mapping or a YAML file, and got {given!r}")
     return Policy.from_mapping(_yaml_mapping(Path(given), example='deny: ["git__*"]'), source=str(given))
 
 

@@ -69,12 +69,6 @@ def _new_session(
     if message is None and not messages:
         raise ConfigurationError("there is nothing to answer: give a prompt, or messages= or a session= to go on with")
     facts: list[Fact] = [started]
-    # Type checkers know better than notebooks.
-    if wrong := [each for each in messages or () if not isinstance(each, Message)]:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError(
-            "messages= takes UserMessage, ModelResponse and ToolResult, such as an earlier result.messages, "
-            f"not {wrong[0]!r}"
-        )
     if messages:
         facts.append(HistoryReplaced(messages=repair(messages, keep_open=message is None), reason="given"))
     if message is not None:
