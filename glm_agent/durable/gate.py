@@ -22,7 +22,7 @@ import psycopg
 import sqlalchemy as sa
 
 from glm_agent.durable.address import Address
-from glm_agent.durable.database import APPLICATION, CONNECT_SECONDS
+from glm_agent.durable.liveness import watched
 from glm_agent.errors import JournalError, ModelError
 from glm_agent.models.limit import PATIENCE_SECONDS, Limit
 from glm_agent.models.waiting import Place
@@ -157,15 +157,7 @@ class GateServer:
 
     def _connected(self) -> psycopg.Connection:
         if self._connection is None:
-            self._connection = psycopg.connect(
-                self._url,
-                autocommit=True,
-                connect_timeout=CONNECT_SECONDS,
-                application_name=f"{APPLICATION} gate",
-                keepalives_idle=10,
-                keepalives_interval=3,
-                keepalives_count=3,
-            )
+            self._connection = watched(self._url, name="gate")
             with suppress(*_MADE_AT_ONCE):
                 self._connection.execute(_TABLE)
         return self._connection

@@ -137,19 +137,24 @@ class ServerLiveness:
         return self._connect()
 
     def _connect(self) -> psycopg.Connection:
-        self._connection = psycopg.connect(
-            self._url,
-            autocommit=True,
-            connect_timeout=CONNECT_SECONDS,
-            application_name=f"{APPLICATION} {self._own}",
-            keepalives_idle=10,
-            keepalives_interval=3,
-            keepalives_count=3,
-        )
+        self._connection = watched(self._url, name=self._own)
         if self._own:
             # Who looks whether we live holds it for microseconds.
             self._connection.execute("SELECT pg_advisory_lock(%s, %s)", (_CLASS, _number(self._own)))
         return self._connection
+
+
+def watched(url: str, *, name: str) -> psycopg.Connection:
+    """A connection to hold locks with: that it was lost is noticed within twenty seconds."""
+    return psycopg.connect(
+        url,
+        autocommit=True,
+        connect_timeout=CONNECT_SECONDS,
+        application_name=f"{APPLICATION} {name}",
+        keepalives_idle=10,
+        keepalives_interval=3,
+        keepalives_count=3,
+    )
 
 
 def _is_free(connection: psycopg.Connection, executor_id: str) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
+from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from mcp.shared.message import SessionMessage
 from mcp.types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse, methods
 from pydantic import ValidationError
@@ -91,7 +92,7 @@ class Repaired:
 
 
 @dataclass(slots=True)
-class _Reader:
+class _Reader(ObjectReceiveStream[SessionMessage | Exception]):
     repaired: Repaired
     inner: Any
 
@@ -105,39 +106,18 @@ class _Reader:
             self.repaired.over.set()
             raise
 
-    def __aiter__(self) -> _Reader:
-        return self
-
-    async def __anext__(self) -> SessionMessage | Exception:
-        try:
-            return await self.receive()
-        except anyio.EndOfStream:
-            raise StopAsyncIteration from None
-
     async def aclose(self) -> None:
         await self.inner.aclose()
 
-    async def __aenter__(self) -> _Reader:
-        return self
-
-    async def __aexit__(self, *raised: object) -> None:
-        await self.aclose()
-
 
 @dataclass(slots=True)
-class _Writer:
+class _Writer(ObjectSendStream[SessionMessage]):
     repaired: Repaired
     inner: Any
 
-    async def send(self, item: SessionMessage, /) -> None:
+    async def send(self, item: SessionMessage) -> None:
         self.repaired.sending(item)
         await self.inner.send(item)
 
     async def aclose(self) -> None:
         await self.inner.aclose()
-
-    async def __aenter__(self) -> _Writer:
-        return self
-
-    async def __aexit__(self, *raised: object) -> None:
-        await self.aclose()

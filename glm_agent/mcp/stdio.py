@@ -14,9 +14,9 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Self
 
 import anyio
+from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
 from mcp.types import INTERNAL_ERROR, ErrorData, JSONRPCError, jsonrpc_message_adapter
@@ -44,7 +44,7 @@ async def speak(
 
 
 @dataclass(slots=True)
-class Inbox:
+class Inbox(ObjectReceiveStream[SessionMessage | Exception]):
     """What the server says, message by message."""
 
     server: ServerProcess
@@ -67,31 +67,16 @@ class Inbox:
     async def aclose(self) -> None:
         self._is_closed = True
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> SessionMessage | Exception:
-        try:
-            return await self.receive()
-        except anyio.EndOfStream:
-            raise StopAsyncIteration from None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *raised: object) -> None:
-        await self.aclose()
-
 
 @dataclass(slots=True)
-class Outbox:
+class Outbox(ObjectSendStream[SessionMessage]):
     """What is said to the server."""
 
     server: ServerProcess
     over: anyio.Event
     _turn: anyio.Lock = field(default_factory=lambda: anyio.Lock(fast_acquire=True))
 
-    async def send(self, item: SessionMessage, /) -> None:
+    async def send(self, item: SessionMessage) -> None:
         """Write it. Raises ``anyio.BrokenResourceError`` when the server no longer reads."""
         line = item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
         async with self._turn:
@@ -108,12 +93,6 @@ class Outbox:
                 raise
 
     async def aclose(self) -> None:
-        pass
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *raised: object) -> None:
         pass
 
 
