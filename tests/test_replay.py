@@ -308,7 +308,7 @@ async def test_another_dialect_another_model_or_a_tool_less_is_a_difference(jour
 
 
 async def test_a_dialect_of_ones_own_is_asked_for_by_name_and_replays_where_it_is_given(journal: Journal) -> None:
-    mine = Dialect(name="mine", base_url="", key_names=(), always={"user_id": "night-shift"})
+    mine = Dialect(name="mine", base_url="", key_names=(), always={"temperature": 0.5})
     with SimulatorServer({"version": 1, "steps": [{"name": "only", "say": "done"}]}) as server:
         model = GLMModel("glm-5.3", api_key="id.secret", base_url=server.base_url, dialect=mine)
         await Agent(model, journal=journal).run("go", session="s")
