@@ -122,8 +122,11 @@ def remember(journal: Sessions, session: str, options: RunOptions) -> None:
 
 
 def stored(options: RunOptions) -> dict[str, Any]:
-    """The options as they are kept with a session."""
-    kept = {"version": _VERSION, **asdict(options)}
+    """The options as they are kept with a session: keys in the commands and addresses of servers are left out."""
+    from glm_agent.mcp.masking import kept as without_keys
+
+    servers = tuple(without_keys(server, os.environ) for server in options.mcp_servers)
+    kept = {"version": _VERSION, **asdict(replace(options, mcp_servers=servers))}
     return {name: value for name, value in kept.items() if value or value == 0}
 
 

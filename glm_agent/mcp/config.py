@@ -1,17 +1,18 @@
-"""What is known about a server before it is started, as data. Pure; does not import ``mcp``.
+"""What is known about a server before it is started, as data. Does not import ``mcp``.
 
 Where the data comes from is in ``sources``, ``files`` and ``entry``.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from glm_agent.errors import ConfigurationError
-from glm_agent.mcp import names
+from glm_agent.mcp import masking, names
 from glm_agent.mcp.authorization import OAuth
 
 PORT = "${port}"
@@ -31,7 +32,7 @@ class ServerConfig:
     command: str = ""
     """The program, for ``stdio``: a path, or a name that ``PATH`` or this interpreter's folder knows."""
     args: tuple[str, ...] = field(default=(), repr=False)
-    """Arguments of the program; they may hold secrets, so no message shows them."""
+    """Arguments of the program; they may hold secrets, so no message shows them all."""
     env: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """Environment variables on top of the harmless ones that every server gets."""
     cwd: str | None = None
@@ -76,10 +77,12 @@ class ServerConfig:
 
     @property
     def target(self) -> str:
-        """What is started or called, fit to be shown: no arguments, no query, no password."""
+        """What is started or called, fit to be shown: of a command the program and its package, and no secrets."""
         if self.transport == "stdio":
-            return self.command
-        return _shown_url(self.url) if self.url else "this process"
+            words = (self.command, *self.args)
+            shown = f"{self.command} {names.package(words)}".strip()
+            return masking.without((*masking.in_words(words, os.environ), *self.env.values()), shown)
+        return masking.address(self.url) if self.url else "this process"
 
     @property
     def tool_prefix(self) -> str:
@@ -98,7 +101,7 @@ def check(config: ServerConfig) -> ServerConfig:
         raise ConfigurationError(f"{where}server {config.name!r} has no 'command' and no 'url'. Give it one of them")
     if config.transport in ("http", "sse") and not _is_http(config.url):
         raise ConfigurationError(
-            f"{where}server {config.name!r} has the address {_shown_url(config.url)!r}. "
+            f"{where}server {config.name!r} has the address {masking.address(config.url)!r}. "
             "Write http:// or https:// and a host"
         )
     if config.transport == "memory" and config.instance is None:
@@ -115,11 +118,3 @@ def _is_http(url: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-
-
-def _shown_url(url: str) -> str:
-    """The address without user, password, query and fragment: keys are kept in all four."""
-    bare = url.split("?", 1)[0].split("#", 1)[0]
-    scheme, separator, rest = bare.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}" if separator else bare

@@ -29,6 +29,7 @@ _PROGRAMS = {
     "deno": "Install Deno: https://deno.com",
     "docker": "Install Docker: https://docs.docker.com/get-docker",
     "podman": "Install Podman: https://podman.io",
+    "cmd": "It belongs to Windows: write what comes after '/c' as 'command' and 'args'",
     "python": "Write python3, or the full path of an interpreter",
 }
 

@@ -103,7 +103,9 @@ def _unread(document: Document, place: tuple[str, ...]) -> list[str]:
     return [
         f"{document.where(key)}: {key!r} is not read, since the servers of {'.'.join(place)!r} are. Put them together"
         for key in others
-        if place and isinstance(value := document.data.get(key), Mapping) and _are_entries(value)
+        if place
+        and isinstance(value := document.data.get(key), Mapping)
+        and _are_entries(cast("Mapping[str, Any]", value))
     ]
 
 

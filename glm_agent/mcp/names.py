@@ -12,14 +12,17 @@ import re
 from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
 
+from glm_agent.mcp import masking
+
 LONGEST = 64
 """Characters of a tool's name. Source: Zhipu OpenAPI of 2026-07-11, FunctionObject.name."""
 
 _LAUNCHERS = frozenset(
-    {"uvx", "npx", "bunx", "pipx", "uv", "bun", "pnpm", "yarn", "deno", "node", "docker", "podman", "env", "tsx"}
+    {"uvx", "npx", "bunx", "pipx", "uv", "bun", "pnpm", "yarn", "deno", "node", "docker", "podman", "env", "tsx", "cmd"}
 )
 _PYTHON = re.compile(r"python[\d.]*(w)?$")
-_VERBS = frozenset({"run", "dlx", "exec", "tool", "x", "-m"})
+_VERBS = frozenset({"run", "dlx", "exec", "tool", "x", "-m", "/c", "/C"})
+_NAMES_PACKAGE = frozenset({"--from", "--package", "--spec"})
 _TAKES_VALUE = frozenset(
     {"--from", "--with", "--python", "-p", "--package", "--directory", "-e", "--env", "-v", "--volume", "--network"}
 )
@@ -34,7 +37,7 @@ def from_command(argv: Sequence[str]) -> str:
     ``uvx mcp-server-time`` is ``time``, ``npx -y @playwright/mcp@latest`` is ``playwright``,
     ``python3 tools/srv.py`` is ``srv``.
     """
-    program = _program(argv)
+    program = masking.without((), _program(argv))
     scope, _, package = program.partition("/") if program.startswith("@") else ("", "", program)
     base = _EXTENSION.sub("", _VERSION.sub("", re.split(r"[/\\]", package)[-1]))
     return clean(_without_filler(base) or _without_filler(scope.lstrip("@")) or base or scope) or "server"
@@ -43,13 +46,27 @@ def from_command(argv: Sequence[str]) -> str:
 def from_url(url: str) -> str:
     """A server's name from its address: the last telling part of the path, else of the host."""
     parts = urlsplit(url)
-    path = [part for part in parts.path.split("/") if not re.fullmatch(r"|mcp|sse|api|v\d+", part)]
+    path = [part for part in parts.path.split("/") if not re.fullmatch(r"|.|mcp|sse|api|v\d+", part)]
+    path = [part for part in path if not masking.is_random(part)]
     if path:
         return clean(_without_filler(path[-1]) or path[-1]) or "server"
     host = parts.hostname or "server"
     labels = [label for label in host.split(".") if label not in ("www", "mcp", "api")]
     is_address = ":" in host or all(label.isdigit() for label in labels)
     return clean(host if is_address or len(labels) < 2 else labels[-2]) or "server"
+
+
+def package(argv: Sequence[str]) -> str:
+    """What a launcher such as npx, uvx or python3 fetches or starts; empty for a program that is started itself."""
+    if not argv or not _is_launcher(argv[0]):
+        return ""
+    flags = _NAMES_PACKAGE | ({"-p"} if "npx" in argv[0] else set[str]())
+    for word, following in zip(argv, (*argv[1:], ""), strict=True):
+        flag, equals, value = word.partition("=")
+        if flag in flags:
+            return value if equals else following
+    found = _program(argv)
+    return "" if found == argv[0] or found.startswith("-") else found
 
 
 def offered(server: str, tool: str) -> str:

@@ -8,6 +8,7 @@ file, a ``ServerConfig``, or a server object of the MCP SDK, which then runs ins
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from glm_agent.errors import ConfigurationError
-from glm_agent.mcp import names
+from glm_agent.mcp import masking, names
 from glm_agent.mcp.config import ServerConfig, check
 from glm_agent.mcp.files import read_file, read_mapping
 from glm_agent.mcp.hosted import hosted_server
@@ -72,24 +73,37 @@ def _from_text(text: str, environ: Mapping[str, str], base: Path, warnings: list
     if (hosted := hosted_server(text, environ)) is not None:
         return (hosted,)
     if text.startswith(("http://", "https://")):
-        return (check(ServerConfig(name=names.from_url(text), transport="http", url=text)),)
+        url = _filled(text, text, environ)
+        return (check(ServerConfig(name=names.from_url(url), transport="http", url=url)),)
     path = base / Path(text).expanduser()
     if text.endswith((".json", ".jsonc", ".json5", ".toml")) and (path.exists() or " " not in text):
         return read_file(path, environ, warnings)
-    return (_from_command(text),)
+    return (_from_command(text, environ),)
 
 
-def _from_command(text: str) -> ServerConfig:
+def _from_command(text: str, environ: Mapping[str, str]) -> ServerConfig:
     try:
-        argv = shlex.split(text)
+        argv = [_filled(word, text, environ) for word in shlex.split(text)]
     except ValueError as error:
-        raise ConfigurationError(f"the command {text!r} cannot be read: {error}. Close the quotes") from None
+        shown = masking.kept(text, environ)
+        raise ConfigurationError(f"the command {shown!r} cannot be read: {error}. Close the quotes") from None
     assignments = 0
     while assignments < len(argv) - 1 and _is_assignment(argv[assignments]):
         assignments += 1
     env = dict(word.split("=", 1) for word in argv[:assignments])
     command, *args = argv[assignments:]
     return ServerConfig(name=names.from_command([command, *args]), command=command, args=tuple(args), env=env)
+
+
+def _filled(word: str, source: str, environ: Mapping[str, str]) -> str:
+    """A word with the variables that stand in the place of its secrets, as a session keeps a command."""
+    if masking.HIDDEN in word:
+        raise ConfigurationError(f"{source!r} was kept without its secret. Give the server once more: --mcp-config")
+    for name in re.findall(r"\$\{env:(\w+)\}", word):
+        if not environ.get(name):
+            raise ConfigurationError(f"{source!r} needs the variable {name!r}, which is not set. Set it")
+        word = word.replace(f"${{env:{name}}}", environ[name])
+    return word
 
 
 def _is_assignment(word: str) -> bool:

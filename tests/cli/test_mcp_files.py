@@ -32,7 +32,16 @@ def test_a_server_is_added_locked_and_listed(cli: Any, tmp_path: Path):
     live = cli("mcp", "list", "--live").stdout
     assert "ready" in live
     assert "2026-07-28" in live
-    assert "6 tools" in live
+    assert "7 tools" in live
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_list_of_servers_shows_packages_and_no_secret(cli: Any, options: tuple[str, ...]):
+    cli("mcp", "add", "shop", "--", "npx", "-y", "shop-mcp", "--key", "wonderland", "ghp_16C7e42F292c6912E7710c838")
+    said = cli("mcp", "list", *options).stdout
+    assert "npx shop-mcp" in said
+    assert "wonderland" not in said
+    assert "ghp_" not in said
 
 
 def test_a_server_that_was_asked_once_is_remembered(cli: Any):
