@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +22,7 @@ from glm_agent.registry import ToolContext
 
 sys.path.insert(0, str(Path(__file__).parent / "servers"))
 from legacy_http import legacy_server
+from threaded import threaded
 
 # The SDK leaves the streams of HTTP responses to the garbage collector; trio warns of that.
 pytestmark = pytest.mark.filterwarnings(
@@ -311,12 +311,8 @@ class Moving(BaseHTTPRequestHandler):
 )
 async def test_a_redirect_is_followed_on_the_same_server_and_named_elsewhere(path: str, said: str) -> None:
     handler = type("Handler", (Moving,), {"seen": []})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            connection = ServerConnection(config(f"http://127.0.0.1:{server.server_port}/{path}"))
-            with anyio.fail_after(60), pytest.raises(MCPServerError, match=said):
-                await connection.start()
-        finally:
-            await anyio.to_thread.run_sync(server.shutdown)
+    with threaded(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
+        connection = ServerConnection(config(f"http://127.0.0.1:{server.server_port}/{path}"))
+        with anyio.fail_after(60), pytest.raises(MCPServerError, match=said):
+            await connection.start()
     assert ("/mcp/" in handler.seen) == (path == "mcp")

@@ -6,9 +6,10 @@ import datetime
 import gzip
 import ipaddress
 import ssl
+import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from glm_agent.mcp import outside, url_policy
 from glm_agent.mcp.failure import Refused
 from glm_agent.mcp.outside import Outside
 from glm_agent.mcp.url_policy import Place, UrlPolicy, network
+
+sys.path.insert(0, str(Path(__file__).parent / "servers"))
+from threaded import threaded
 
 PUBLIC = "https://1.1.1.1/mcp"
 
@@ -171,21 +175,12 @@ class _Handler(BaseHTTPRequestHandler):
 Reply = Callable[[str], tuple[int, dict[str, str], bytes]]
 
 
-@contextmanager
-def host(reply: Reply, *, context: ssl.SSLContext | None = None) -> Iterator[Any]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
-        server.seen, server.reply = [], reply  # type: ignore[attr-defined]
-        server.handle_error = lambda *_: None  # type: ignore[method-assign]
-        server.daemon_threads = True
-        if context is not None:
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join(10)
+def host(reply: Reply, *, context: ssl.SSLContext | None = None) -> AbstractContextManager[Any]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.seen, server.reply = [], reply  # type: ignore[attr-defined]
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    return threaded(server)
 
 
 def ok(path: str) -> tuple[int, dict[str, str], bytes]:

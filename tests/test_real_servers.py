@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any, ClassVar
 
 import anyio
@@ -19,6 +18,7 @@ from glm_agent.messages import ImagePart
 
 sys.path.insert(0, str(Path(__file__).parent / "servers"))
 from real import BESIDE, agent, answers, node_entry, python_entry
+from threaded import threaded
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 SECONDS = 120
@@ -153,14 +153,8 @@ class Site(BaseHTTPRequestHandler):
 
 @contextmanager
 def site() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
-        thread = Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with threaded(ThreadingHTTPServer(("127.0.0.1", 0), Site)) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 async def test_the_fetch_server_reads_pages_in_parts_and_heeds_robots() -> None:

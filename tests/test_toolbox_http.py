@@ -5,10 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import socket
-import threading
+import sys
 import zlib
 from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -21,6 +22,9 @@ from hypothesis import strategies as st
 
 from glm_agent import ConfigurationError, ToolContext, ToolError
 from glm_agent.messages import ToolCall
+
+sys.path.insert(0, str(Path(__file__).parent / "servers"))
+from threaded import threaded
 
 pytestmark = pytest.mark.anyio
 
@@ -59,7 +63,6 @@ class Site:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
         self.port: int = self.server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -71,12 +74,8 @@ class Site:
 @pytest.fixture
 def site() -> Generator[Site]:
     site = Site()
-    thread = threading.Thread(target=site.server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield site
-    site.server.shutdown()
-    site.server.server_close()
-    thread.join(5)
+    with threaded(site.server):
+        yield site
 
 
 def rules(site: Site, **more: Any) -> HttpRules:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
+import sys
 from collections.abc import Generator
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -19,6 +20,9 @@ from glm_agent import ConfigurationError, ToolContext, ToolError
 from glm_agent.messages import Event, ToolCall, ToolProgress
 from glm_agent.registry import ToolRegistry
 from glm_agent.simulate import SimulatorServer
+
+sys.path.insert(0, str(Path(__file__).parent / "servers"))
+from threaded import threaded
 
 
 def context(deps: Any = None) -> ToolContext:
@@ -143,12 +147,8 @@ class Service:
 @pytest.fixture
 def service() -> Generator[Service]:
     service = Service()
-    thread = threading.Thread(target=service.server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield service
-    service.server.shutdown()
-    service.server.server_close()
-    thread.join(5)
+    with threaded(service.server):
+        yield service
 
 
 @pytest.fixture

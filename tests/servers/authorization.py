@@ -6,19 +6,18 @@ By hand, so that tests see what was asked of it and can make it forget or lie.
 import json
 import secrets
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
+
+from threaded import threaded
 
 VERSION = "2026-07-28"
 
 
 class GuardedServer(ThreadingHTTPServer):
     """Both servers, and what a test may turn on them."""
-
-    daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -113,14 +112,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-@contextmanager
-def guarded_server() -> Iterator[GuardedServer]:
-    with GuardedServer() as server:
-        server.handle_error = lambda *_: None  # type: ignore[method-assign]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join(10)
+def guarded_server() -> AbstractContextManager[GuardedServer]:
+    return threaded(GuardedServer())

@@ -10,11 +10,12 @@ Studio and SGLang (2026); shapes of calls from GLM-4#194, GLM-4.5#146.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
+
+from threaded import threaded
 
 Chunk = dict[str, Any]
 
@@ -63,20 +64,17 @@ class LoopbackServer:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
         self.base_url = f"http://127.0.0.1:{self._server.server_port}/v1"
 
     def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        self._thread.start()
+        self._running = threaded(self._server)
+        self._running.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=60)
+        self._running.__exit__(kind, error, trace)
 
     def respond(self, body: dict[str, Any]) -> tuple[int, str, bytes]:
         """Status, content type and body."""

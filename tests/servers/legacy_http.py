@@ -4,11 +4,12 @@ Without the SDK, whose server would speak the newer protocol, which has no sessi
 """
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from threaded import threaded
 
 TOOL = {"name": "echo", "description": "Echo.", "inputSchema": {"type": "object"}}
 
@@ -116,14 +117,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-@contextmanager
-def legacy_server(port: int = 0) -> Iterator[LegacyServer]:
-    with LegacyServer(port) as server:
-        server.handle_error = lambda *_: None  # type: ignore[method-assign]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join(10)
+def legacy_server(port: int = 0) -> AbstractContextManager[LegacyServer]:
+    return threaded(LegacyServer(port))
