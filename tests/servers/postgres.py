@@ -14,9 +14,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
+from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -33,14 +36,19 @@ class Postgres:
 
     url: str
     """Of its database ``postgres``."""
-    process: subprocess.Popen[str] | None = None
+    server: Server | None = None
+    """Where it is a process of ours."""
+    databases: dict[str, str] = field(default_factory=dict[str, str])
+    """The addresses of the databases that were made, and the tests that had them made."""
     _numbers: count[int] = field(default_factory=count)
 
     def new_database(self, *, template: str = "template1") -> str:
         """The address of an empty database of its own, or of a copy of one."""
         name = f"glm_agent_{os.getpid()}_{next(self._numbers)}"
         self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-        return self.address_of(name)
+        address = self.address_of(name)
+        self.databases[address] = os.environ.get("PYTEST_CURRENT_TEST", "")
+        return address
 
     def address_of(self, database: str) -> str:
         return urlunsplit(urlsplit(self.url)._replace(path=f"/{database}"))
@@ -48,6 +56,39 @@ class Postgres:
     def execute(self, statement: str) -> None:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(statement.encode())
+
+
+@dataclass
+class Server:
+    """The process, which may be stopped and started again."""
+
+    programs: Path
+    data: Path
+    user: str | None
+    _process: subprocess.Popen[str] | None = None
+    _said: deque[str] = field(default_factory=partial(deque[str], maxlen=200))
+
+    def start(self) -> None:
+        """Returns when it takes connections."""
+        # What is stored need not outlive the machine, and syncing makes every other test slower.
+        settings = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200", "-k", str(self.data)]
+        command = [self.programs / "postgres", "-D", self.data, *settings]
+        self._process = subprocess.Popen(command, user=self.user, stderr=subprocess.PIPE, text=True, cwd=self.data)
+        _await_ready(self._process)
+        # It is read to its end: a full pipe would stop the server.
+        self._reader = threading.Thread(target=self._said.extend, args=(self._process.stderr,), daemon=True)
+        self._reader.start()
+
+    def stop(self, number: int = signal.SIGINT) -> None:
+        """SIGINT: its "fast" way, connections are closed; SIGQUIT: "immediate", as if it had crashed."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(number)
+            process.wait(timeout=START_SECONDS)
+            self._reader.join(timeout=START_SECONDS)
+            assert process.stderr is not None
+            process.stderr.close()
+            assert not any("PANIC" in line for line in self._said), [*self._said]
 
 
 def is_there() -> bool:
@@ -74,8 +115,12 @@ def running() -> Generator[Postgres]:
             shutil.chown(data, user)
         settings = ("--auth=trust", "--username=postgres", "--no-sync", "--encoding=UTF8", "--no-locale")
         subprocess.run([programs / "initdb", "-D", data, *settings], user=user, check=True, capture_output=True)
-        with _started(programs, data, user) as process:
-            yield Postgres(f"postgresql://postgres@/postgres?host={data}", process)
+        server = Server(programs, data, user)
+        server.start()
+        try:
+            yield Postgres(f"postgresql://postgres@/postgres?host={data}", server)
+        finally:
+            server.stop()
 
 
 def _programs(folder: Path, *, is_copied: bool) -> Path:
@@ -90,22 +135,6 @@ def _programs(folder: Path, *, is_copied: bool) -> Path:
                 shutil.copytree(each, folder / "program" / each.relative_to(package.parent), symlinks=True)
         package = folder / "program" / package.name
     return package / "pginstall18" / "bin"
-
-
-@contextmanager
-def _started(programs: Path, data: Path, user: str | None) -> Generator[subprocess.Popen[str]]:
-    # What is stored need not outlive the machine, and syncing makes every other test slower.
-    settings = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200", "-k", str(data)]
-    process = subprocess.Popen(
-        [programs / "postgres", "-D", data, *settings], user=user, stderr=subprocess.PIPE, text=True, cwd=data
-    )
-    try:
-        _await_ready(process)
-        yield process
-    finally:
-        process.send_signal(signal.SIGINT)  # "fast": connections are closed
-        _, rest = process.communicate(timeout=START_SECONDS)
-        assert "PANIC" not in rest
 
 
 def _await_ready(process: subprocess.Popen[str]) -> None:
