@@ -5,8 +5,8 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -230,23 +230,34 @@ async def test_a_session_in_use_is_not_ended() -> None:
         stub.may_answer.set()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_server_whose_input_stays_open(number: signal.Signals, tmp_path: Path) -> None:
-    (tmp_path / "tools.py").write_text(TOOLS)
+def say(process: subprocess.Popen[bytes], message: Mapping[str, Any]) -> None:
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(message).encode() + b"\n")
+    process.stdin.flush()
+
+
+@contextmanager
+def opened(folder: Path) -> Generator[subprocess.Popen[bytes]]:
+    """A server that has answered its client's first message; in the end it has left without a word."""
+    (folder / "tools.py").write_text(TOOLS)
     pipe = subprocess.PIPE
-    with subprocess.Popen(command("./tools.py"), cwd=tmp_path, stdin=pipe, stdout=pipe, stderr=pipe) as process:
-        assert process.stdin is not None
+    with subprocess.Popen(command("./tools.py"), cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        process.stdin.write(json.dumps(OPENING).encode() + b"\n")
-        process.stdin.flush()
-        assert b"protocolVersion" in process.stdout.readline()
-        process.send_signal(number)
         try:
-            assert process.wait(SECONDS) == 128 + number
+            say(process, OPENING)
+            assert b"protocolVersion" in process.stdout.readline()
+            yield process
         finally:
             process.kill()
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_server_whose_input_stays_open(number: signal.Signals, tmp_path: Path) -> None:
+    with opened(tmp_path) as process:
+        process.send_signal(number)
+        assert process.wait(SECONDS) == 128 + number
 
 
 @pytest.mark.anyio
@@ -287,20 +298,11 @@ def test_an_input_that_holds_nothing_ends_the_server_at_once(tmp_path: Path) -> 
 
 
 def test_a_client_that_leaves_before_its_answer_ends_the_server_without_a_word(tmp_path: Path) -> None:
-    (tmp_path / "tools.py").write_text(TOOLS)
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command("./tools.py"), cwd=tmp_path, stdin=pipe, stdout=pipe, stderr=pipe) as process:
-        assert process.stdin is not None
+    with opened(tmp_path) as process:
         assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdin.write(json.dumps(OPENING).encode() + b"\n")
-        process.stdin.flush()
-        assert b"protocolVersion" in process.stdout.readline()
         process.stdout.close()
-        process.stdin.write(json.dumps({"jsonrpc": "2.0", "id": 2, "method": "ping"}).encode() + b"\n")
-        process.stdin.flush()
-        assert process.wait(timeout=SECONDS) == 0
-        assert process.stderr.read() == b""
+        say(process, {"jsonrpc": "2.0", "id": 2, "method": "ping"})
+        assert process.wait(SECONDS) == 0
 
 
 @pytest.mark.anyio
