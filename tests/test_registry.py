@@ -13,13 +13,14 @@ import sys
 import threading
 import tracemalloc
 from collections.abc import AsyncGenerator, Callable, Generator
+from types import MappingProxyType
 from typing import Any
 
 import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from glm_agent.errors import ConfigurationError, ToolError
 from glm_agent.messages import Event, ImagePart, ToolCall, ToolProgress, ToolResult, ToolSpec
@@ -354,6 +355,7 @@ class Rude(Exception):
         (failing(ValueError()), "ValueError"),
         (failing(SystemExit(0)), "SystemExit: 0"),
         (failing(KeyboardInterrupt()), "RuntimeError: the function raised KeyboardInterrupt"),
+        (failing(GeneratorExit()), "RuntimeError: the function raised GeneratorExit"),
         (failing(StopIteration(3)), "RuntimeError: coroutine raised StopIteration"),
         (failing(TimeoutError("own")), "TimeoutError: own"),
         (failing(Rude()), "Rude: (its message cannot be shown)"),
@@ -385,6 +387,26 @@ async def test_a_long_message_is_cut_and_secrets_are_hidden(monkeypatch: pytest.
     result = await run(f, registry=registry)
     assert result.content.startswith("ValueError: [hidden] [hidden] abc xxx")
     assert len(result.content) == 2_000
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("cannot reach postgresql://app:hunter2@db/app", "cannot reach postgresql://app:[hidden]@db/app"),
+        ("redis://:hunter2@cache:6379/0 is down", "redis://:[hidden]@cache:6379/0 is down"),
+        ("GET https://x/?api_key=hunter2&page=2 failed", "GET https://x/?api_key=[hidden]&page=2 failed"),
+        ("dsn: host=db password=hunter2 user=app", "dsn: host=db password=[hidden] user=app"),
+        ("sent {'Authorization': 'Bearer abc.def-123'}", "sent {'Authorization': 'Bearer [hidden]'}"),
+        ("the bearer certificate of https://x:8080/@me is basic knowledge", ""),
+        ("password is missing; token= and secret: wrong", ""),
+    ],
+)
+def test_passwords_are_hidden_where_they_are_written_as_such(said: str, shown: str) -> None:
+    assert redact(said) == (shown or said)
+
+
+async def test_a_tool_error_without_a_word_says_that() -> None:
+    assert (await run(failing(ToolError("")))).content == "the tool failed, and did not say why"
 
 
 async def test_messages_are_kept_back_when_asked():
@@ -645,6 +667,18 @@ class Hostile:
         raise RuntimeError
 
 
+class Array:
+    """As NumPy's: no sequence, but it can say what it holds."""
+
+    def tolist(self) -> list[list[int]]:
+        return [[1], [2]]
+
+
+class Secretive(BaseModel):
+    key: SecretStr = SecretStr("k")
+    raw: bytes = b"\xff"
+
+
 circle: list[Any] = [1]
 circle.append(circle)
 
@@ -671,7 +705,12 @@ IMAGE = ImagePart(url="data:image/png;base64,AA==")
         ("a\ud800b", "a?b"),
         ({"a": "\ud800"}, '{"a": "?"}'),
         (circle, '[1,"..."]'),
-        (Hostile(), '"<Unserializable Hostile object>"'),
+        (Hostile(), '"<Hostile that cannot be shown>"'),
+        (range(3), "[0,1,2]"),
+        (MappingProxyType({"a": range(1)}), '{"a":[0]}'),
+        (Array(), "[[1],[2]]"),
+        ({"count": Array()}, '{"count":[[1],[2]]}'),
+        (Secretive(), '{"key": "**********", "raw": "base64:/w=="}'),
         ((n for n in range(3)), "[0,1,2]"),
         ("ü" * 10, "ü" * 10),
     ],

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from typing import cast
 
 MAX_CHARACTERS = 2_000
 _READ_CHARACTERS = 20_000
-_SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+_SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL")
+_SECRET_PLACES = re.compile(
+    r"""(?<=://)(?P<user>[^\s/:@'"]*:)[^\s/@'"]+(?=@)"""  # of an address: scheme://user:password@host
+    r"""|\b(?P<scheme>(?:bearer|basic)\s+)(?=[^\s'"]*[\d=_.-])[^\s'",;]{8,}"""
+    r"""|\b(?P<name>(?:\w*password|passwd|pwd|\w*secret|api_?key|\w*_token)=)[^\s'"&,;]+""",
+    re.IGNORECASE,
+)
+"""Where libraries put secrets into what they say: database clients their address, HTTP clients their request."""
 _MIN_SECRET = 8
 _HIDDEN = "[hidden]"
 
@@ -32,11 +40,16 @@ def _sentences(error: BaseException) -> list[str]:
 
 
 def redact(text: str, *, secrets: Iterable[str] = ()) -> str:
-    """The text without the given secrets and those of the environment (``…KEY…``, ``…TOKEN…`` and the like)."""
+    """The text without the given secrets, those of the environment (``…KEY…``, ``…TOKEN…`` and the like), and
+    passwords where they are written as such: ``scheme://user:password@host``, ``password=…``, ``Bearer …``."""
     known = {value for value in (*secrets, *_environment_secrets()) if len(value) >= _MIN_SECRET}
     for secret in sorted(known, key=len, reverse=True):
         text = text.replace(secret, _HIDDEN)
-    return text
+    return _SECRET_PLACES.sub(_kept_around, text)
+
+
+def _kept_around(found: re.Match[str]) -> str:
+    return (found["user"] or found["scheme"] or found["name"] or "") + _HIDDEN
 
 
 def _environment_secrets() -> list[str]:

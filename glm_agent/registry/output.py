@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, cast
 
 from pydantic_core import to_json
@@ -84,25 +84,48 @@ def raw_text(value: object) -> str | bytes:
         return NOTHING
     if isinstance(value, bytes | bytearray | memoryview):
         return _bytes(bytes(cast("bytes", value)))
-    writers: tuple[Callable[[object], str | bytes], ...] = (_json, _plain_json, repr)
+    writers: tuple[Callable[[object], str | bytes], ...] = (_json, _mended_json, _plain_json, repr)
     for write in writers:
         try:
             return write(value)
         except Exception:
             # Circular, or its own serializer raises, or its __repr__ does.
             continue
-    return f"<{type(value).__name__} that cannot be shown>"
+    return _unshown(value)
 
 
 def _json(value: object) -> bytes:
-    try:
-        return to_json(value, inf_nan_mode="strings", serialize_unknown=True)
-    except ValueError:
-        return to_json(value, inf_nan_mode="strings", serialize_unknown=True, bytes_mode="base64")
+    return to_json(value, inf_nan_mode="strings", fallback=_readable)
+
+
+def _mended_json(value: object) -> bytes:
+    """Also of circles, and of bytes that are no text."""
+    return to_json(value, inf_nan_mode="strings", serialize_unknown=True, bytes_mode="base64")
 
 
 def _plain_json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, default=repr)
+    return json.dumps(value, ensure_ascii=False, default=_readable)
+
+
+def _readable(value: Any) -> Any:
+    """Something simpler that says the same: of mappings, sequences, arrays and tables; else the object's own text."""
+    if isinstance(value, Mapping):
+        return {**value}  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, bytes | bytearray | memoryview):
+        return _text(bytes(cast("bytes", value)))
+    if isinstance(value, Sequence | Set):
+        return list(cast("Sequence[Any]", value))
+    try:
+        for simpler in ("model_dump", "tolist", "to_csv"):  # pydantic where its JSON failed; NumPy; pandas
+            if callable(getattr(type(cast(object, value)), simpler, None)):
+                return getattr(value, simpler)()
+        return str(value)
+    except Exception:
+        return _unshown(value)
+
+
+def _unshown(value: object) -> str:
+    return f"<{type(value).__name__} that cannot be shown>"
 
 
 def _bytes(value: bytes) -> str | bytes:

@@ -143,7 +143,7 @@ class ToolRegistry:
                 return found or _error(_UNKNOWN_OUTCOME)
         except (ToolError, ArgumentsError) as error:
             context.is_unknown = False
-            return _error(str(error))
+            return _error(str(error) or "the tool failed, and did not say why")
         except (Exception, SystemExit) as error:
             if not scope.cancel_called:
                 said = describe_failure(error, secrets=self._secrets, is_exposed=self._expose_errors)

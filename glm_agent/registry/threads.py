@@ -91,9 +91,9 @@ class _Job:
         try:
             self._context.run(_forget_event_loop)
             self._value = self._context.run(self._function)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, GeneratorExit) as error:
             # Ctrl-C reaches the main thread alone: this one is the function's own, and must not end the process.
-            self._error = RuntimeError("the function raised KeyboardInterrupt")
+            self._error = RuntimeError(f"the function raised {type(error).__name__}")
         except BaseException as error:
             self._error = error
         _working_for.token = None
