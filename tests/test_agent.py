@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
+from datetime import date
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict
 
 import anyio
 import anyio.lowlevel
@@ -406,6 +408,46 @@ async def test_a_model_that_goes_round_in_circles_is_stopped_where_that_is_wishe
     result = await Agent(model, tools=[poll], budget={"max_repeats": 3}).run("Is it done?")
     assert (result.stop_reason, asked) == ("loop", ["a", "b", "c", "c", "c"])
     assert "3 times in a row" in result.detail
+
+
+class Mood(Enum):
+    GOOD = "good"
+    BAD = "bad"
+
+
+class Stored(TypedDict):
+    sku: str
+    units: NotRequired[int]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("kind", "answer", "value"),
+    [
+        (Literal["yes", "no"], " yes\n", "yes"),
+        (Literal["yes", "no"], '"no"', "no"),
+        (Mood, "bad", Mood.BAD),
+        (date, "2026-11-23", date(2026, 11, 23)),
+        ({"enum": ["a", "b"]}, "```\nb\n```", "b"),
+        ({"type": "string", "pattern": "^[A-Z]-[0-9]+$"}, "A-17", "A-17"),
+        (Stored, '{"sku": "A-17"}', {"sku": "A-17"}),
+        (list[int], "Here they are:\n```json\n[1, 2]\n```\nAnything else?", [1, 2]),
+        (list[int], "```[1]```", [1]),
+        (dict[str, str], '{"code": "```x```"}', {"code": "```x```"}),
+    ],
+)
+async def test_an_answer_is_read_where_nothing_has_to_be_guessed(kind: Any, answer: str, value: Any) -> None:
+    result = await Agent(ScriptedModel([answer]), output_type=kind).run("?")
+    assert (result.output, result.stop_reason) == (value, "end_turn")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("answer", ["```[1]``` or ```[2]```", "It is [1].", "", "yes and no"])
+async def test_an_answer_that_could_be_read_in_two_ways_is_asked_for_again(answer: str) -> None:
+    kind = Literal["yes", "no"] if "yes" in answer else list[int]
+    model = ScriptedModel([answer or '""', '"yes"' if "yes" in answer else "[3]"])
+    assert (await Agent(model, output_type=kind).run("?")).output in ("yes", [3])
+    assert len(model.requests) == 2
 
 
 SHELF_SCHEMA = {

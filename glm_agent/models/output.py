@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
@@ -24,8 +25,10 @@ from glm_agent.messages import (
     UserMessage,
 )
 from glm_agent.models.model import Model, ModelEvent
+from glm_agent.schema.annotations import portable
 
 _MAX_ERRORS = 5
+_FENCED = re.compile(r"```(?:[\w-]*\s)?(.*?)```", re.DOTALL)
 _SHOWN = 500
 """Characters of an answer that a person is shown when it never fitted."""
 
@@ -60,7 +63,8 @@ class OutputType(Output):
     """A Python type that JSON can hold."""
 
     def __init__(self, kind: Any) -> None:
-        self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
+        self._adapter: TypeAdapter[Any] = TypeAdapter(portable(kind))
+        self._is_text = _is_text(self.schema)
 
     @property
     def schema(self) -> JsonObject:
@@ -68,7 +72,7 @@ class OutputType(Output):
 
     def read(self, text: str) -> Any:
         try:
-            return self._adapter.validate_json(_json_of(text))
+            return self._adapter.validate_json(_json_of(text, is_text=self._is_text))
         except ValidationError as error:
             faults = error.errors(include_url=False, include_input=False)[:_MAX_ERRORS]
             raise ValueError("; ".join(_fault(fault["loc"], fault["msg"]) for fault in faults)) from None
@@ -109,7 +113,7 @@ class OutputSchema(Output):
 
     def read(self, text: str) -> Any:
         try:
-            value = from_json(_json_of(text), allow_inf_nan=False)
+            value = from_json(_json_of(text, is_text=_is_text(self._schema)), allow_inf_nan=False)
         except ValueError as error:
             raise ValueError(_fault((), str(error))) from None
         try:
@@ -187,9 +191,17 @@ def _references(schema: object) -> Iterator[str]:
             pass
 
 
-def _json_of(text: str) -> str:
-    """The JSON inside a code fence, where the model put one around it."""
+def _is_text(schema: JsonObject) -> bool:
+    choices = cast("list[object]", schema.get("enum") or [])
+    return schema.get("type") == "string" or (bool(choices) and all(isinstance(choice, str) for choice in choices))
+
+
+def _json_of(text: str, *, is_text: bool) -> str:
+    """The JSON inside the one code fence, where the model put one around it, also with words around that.
+
+    Of text, a word is as good as the word in quotes.
+    """
     text = text.strip()
-    if text.startswith("```") and text.endswith("```"):
-        return text.removeprefix("```").removesuffix("```").removeprefix("json").strip()
-    return text
+    if text[:1] not in ("{", "[", '"') and len(fenced := _FENCED.findall(text)) == 1:
+        text = fenced[0].strip()
+    return json.dumps(text) if is_text and not text.startswith('"') else text
