@@ -297,8 +297,9 @@ class Agent:
     async def open_tools(self) -> AsyncGenerator[Tools]:
         """The tools as a turn gets them, with rules and budgets, as long as the block lasts: to replay a session on."""
         keep = self._keep_results is not False
-        async with names.results(keep, None) as results, self._runtimes.opened() as runtime:
-            yield await self._offered(runtime, InlineSteps(), results, None)
+        async with self._runtimes as runtime:
+            with names.results(keep, None) as results:
+                yield await self._offered(runtime, InlineSteps(), results, None)
 
     # -- one turn, put together
 
@@ -315,38 +316,37 @@ class Agent:
         session, messages = given.session(session) or self._session, given.messages(messages)
         said = Said((*(messages or ()), *((message,) if message else ())), session or "")
         async with (
-            said.carried(),  # outermost: also when the store or a server fails, nothing that was said is lost
+            said,  # outermost: also when the store or a server fails, nothing that was said is lost
             stores.kept(self._journal, session, is_new=bool(message or messages)) as kept,
-            names.results(self._keep_results, kept.results) as results,
+            self._runtimes as runtime,
         ):
             watchers = (*self._observers, *callbacks.observers(observers))
-            async with self._runtimes.opened() as runtime:
-                with runtime.watched(watchers):
-                    tools = await self._offered(runtime, kept.steps, results, kept.results)
-                    started = await self._started(runtime.model, tools, kept)
-                    turn, facts = begin(
-                        kept.turn,
-                        started,
-                        message,
-                        messages=messages,
-                        decisions=decisions,
-                        left=kept.steps.decisions(),
-                        begun=kept.steps.begun(),
-                    )
-                    if message is None and kept.turn is not None and facts:
-                        for change in changes(kept.turn.started, started):
-                            tell(watchers, Notice(text=f"since the turn began: {change}", source="session"))
-                    driver = said.driver = Driver(
-                        turn=turn,
-                        model=self._wrapped(runtime.model, turn, kept.steps),
-                        tools=tools,
-                        steps=kept.steps,
-                        observers=watchers,
-                        approve=heeding(self._approve, kept.steps) if self._approve is not None else None,
-                        deps=deps,
-                        timeout_seconds=self._budget.timeout_seconds,
-                    )
-                    return self._valued(await driver.run(*facts))
+            with names.results(self._keep_results, kept.results) as results, runtime.watched(watchers):
+                tools = await self._offered(runtime, kept.steps, results, kept.results)
+                started = await self._started(runtime.model, tools, kept)
+                turn, facts = begin(
+                    kept.turn,
+                    started,
+                    message,
+                    messages=messages,
+                    decisions=decisions,
+                    left=kept.steps.decisions(),
+                    begun=kept.steps.begun(),
+                )
+                if message is None and kept.turn is not None and facts:
+                    for change in changes(kept.turn.started, started):
+                        tell(watchers, Notice(text=f"since the turn began: {change}", source="session"))
+                driver = said.driver = Driver(
+                    turn=turn,
+                    model=self._wrapped(runtime.model, turn, kept.steps),
+                    tools=tools,
+                    steps=kept.steps,
+                    observers=watchers,
+                    approve=heeding(self._approve, kept.steps) if self._approve is not None else None,
+                    deps=deps,
+                    timeout_seconds=self._budget.timeout_seconds,
+                )
+                return self._valued(await driver.run(*facts))
 
     async def _started(self, model: Model, tools: Tools, kept: stores.Kept) -> TurnStarted:
         return TurnStarted(

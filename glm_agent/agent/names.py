@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,19 +124,13 @@ def policy(given: Policy | Mapping[str, Any] | str | Path | None) -> Policy:
     return Policy.from_mapping(_yaml_mapping(Path(given), example='deny: ["git__*"]'), source=str(given))
 
 
-@asynccontextmanager
-async def results(keep: bool | None, folder: Path | None) -> AsyncGenerator[KeptResults | None]:
+def results(keep: bool | None, folder: Path | None) -> AbstractContextManager[KeptResults | None]:
     """Where results too long for the model are kept: with the session, else in a folder that goes with the run."""
     if keep is False or (keep is None and folder is None):
-        yield None
-        return
+        return nullcontext()
     from glm_agent.registry.results import KeptResults  # and with it pydantic, at first use
 
-    kept = KeptResults(folder)
-    try:
-        yield kept
-    finally:
-        kept.close()
+    return closing(KeptResults(folder))
 
 
 def _yaml_mapping(path: Path, *, example: str) -> Mapping[str, Any]:

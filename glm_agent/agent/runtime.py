@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from importlib.util import find_spec
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -105,13 +106,13 @@ class Runtimes:
             self._current.set(None)
             await runtime.aclose()
 
-    @asynccontextmanager
-    async def opened(self) -> AsyncGenerator[Runtime, None]:
-        runtime = self.enter()
-        try:
-            yield runtime
-        finally:
-            await self.leave()
+    async def __aenter__(self) -> Runtime:
+        return self.enter()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.leave()
 
 
 class Blocking:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -63,15 +63,18 @@ def sessions(given: Any = None) -> Sessions:
     return store
 
 
-@asynccontextmanager
-async def kept(journal: Any, session: str | None, *, is_new: bool = True) -> AsyncGenerator[Kept]:
+def kept(journal: Any, session: str | None, *, is_new: bool = True) -> AbstractAsyncContextManager[Kept]:
     """Where the answers of one run are kept, for as long as the block lasts.
 
     ``is_new``: whether the session may be; else ``JournalError`` where it is not there.
     """
     if session is None and journal is None:
-        yield Kept(InlineSteps(), uuid4().hex)
-        return
+        return nullcontext(Kept(InlineSteps(), uuid4().hex))
+    return _stored(journal, session, is_new=is_new)
+
+
+@asynccontextmanager
+async def _stored(journal: Any, session: str | None, *, is_new: bool) -> AsyncGenerator[Kept]:
     from glm_agent.journal.store import new_session_id, own_version
 
     store = sessions(journal)

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TypeVar, cast
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Generic, TypeVar, cast
 
 _T = TypeVar("_T")
 
 
-@asynccontextmanager
-async def unwrapped(group: AbstractAsyncContextManager[_T]) -> AsyncGenerator[_T, None]:
+class unwrapped(Generic[_T]):
     """A task group whose error is the error itself: callers catch what they know, not groups of it."""
-    error: BaseException | None = None
-    try:
-        async with group as entered:
-            yield entered
-    except BaseExceptionGroup as errors:
-        error = _first(errors)
-    if error is not None:
-        raise error  # out here it keeps its own cause and context
+
+    # A class, not a generator: every turn holds one, and with a thousand turns at once each object counts.
+
+    def __init__(self, group: AbstractAsyncContextManager[_T]) -> None:
+        self._group = group
+
+    async def __aenter__(self) -> _T:
+        return await self._group.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        try:
+            if await self._group.__aexit__(kind, error, trace):
+                return True
+        except BaseExceptionGroup as errors:
+            error = errors
+        if isinstance(error, BaseExceptionGroup):
+            raise _first(cast("BaseException", error))  # out here it keeps its own cause and context
+        return None
 
 
 def _first(error: BaseException) -> BaseException:

@@ -123,6 +123,15 @@ def encode_parts(
     return BodyParts(dumps(fields)[:-1], tools, writer.messages(request.instructions, request.messages))
 
 
+class _Made(ref[Any]):
+    """Bytes, and what they were made of. One object: thousands of them live beside each other."""
+
+    __slots__ = ("key", "text")
+
+    key: int
+    text: bytes
+
+
 class _BytesOnce:
     """Bytes made once per object and forgotten with it.
 
@@ -130,26 +139,27 @@ class _BytesOnce:
     making the bytes again.
     """
 
-    __slots__ = ("_kept", "_make")
+    __slots__ = ("_forget", "_kept", "_make")
 
     def __init__(self, make: Callable[[Any], bytes]) -> None:
         self._make = make
-        self._kept: dict[int, tuple[ref[Any], bytes]] = {}
+        kept = self._kept = dict[int, _Made]()
+        self._forget: Callable[[_Made], object] = lambda made: kept.pop(made.key, None)
 
     def __call__(self, thing: Any) -> bytes:
-        kept = self._kept.get(id(thing))
-        return kept[1] if kept is not None and kept[0]() is thing else self._new(thing)
+        made = self._kept.get(id(thing))
+        return made.text if made is not None and made() is thing else self._new(thing)
 
     def each(self, things: Iterable[Any]) -> list[bytes]:
         """The bytes of many; this line is what a long history costs."""
         get, new = self._kept.get, self._new
-        return [kept[1] if (kept := get(id(thing))) and kept[0]() is thing else new(thing) for thing in things]
+        return [made.text if (made := get(id(thing))) and made() is thing else new(thing) for thing in things]
 
     def _new(self, thing: Any) -> bytes:
-        key, made = id(thing), self._make(thing)
-        forget = self._kept.pop
-        self._kept[key] = (ref(thing, lambda _: forget(key, None)), made)
-        return made
+        made = _Made(thing, self._forget)
+        made.key, made.text = id(thing), self._make(thing)
+        self._kept[made.key] = made
+        return made.text
 
 
 class _Writer:

@@ -110,17 +110,18 @@ class GLMModel:
         parts = self._encode(request)
         record = self._record(request, parts) if request.asked is not None else None
         body = parts.joined(request_id if self._dialect.is_native else "")
-        decoder = ResponseDecoder(
-            tools=request.tools,
-            request_id=request_id,
-            secrets=(self._key,),
-            rescues_markup=self._dialect.rescues_markup,
-        )
         restarts = 0
         with self._our_errors(request_id):
             posted = self._clients.get().stream("POST", self._url, content=body, headers=self._authorized())
             async with posted as answer:
                 await self._check(answer, request_id)
+                # Not before: a thousand requests that wait for an answer need none of it.
+                decoder = ResponseDecoder(
+                    tools=request.tools,
+                    request_id=request_id,
+                    secrets=(self._key,),
+                    rescues_markup=self._dialect.rescues_markup,
+                )
                 async with aclosing(self._pieces(answer, decoder, request_id)) as pieces:
                     async for piece in pieces:
                         for event in piece:
