@@ -9,7 +9,7 @@ from statistics import linear_regression, median
 from typing import Any
 
 from benchmarks import tools
-from benchmarks.clock import Clock, middle, peak_mb, resident_mb
+from benchmarks.clock import Clock, Lap, middle, peak_mb, resident_mb
 
 
 async def one_call(system: Any) -> dict[str, float]:
@@ -18,15 +18,20 @@ async def one_call(system: Any) -> dict[str, float]:
     return {"modules": len(sys.modules)}
 
 
-async def loop(system: Any, *, steps: int, repeats: int = 5) -> dict[str, float]:
-    loop = system.build(f"loop-{steps}", tools.chosen("get_item"))
-    await checked(system, loop, calls=steps)
+async def middle_lap(system: Any, loop: Any, *, steps: int, repeats: int) -> Lap:
+    """The medians of so many turns."""
     laps = []
     for _ in range(repeats):
         with Clock() as clock:
             await checked(system, loop, calls=steps)
         laps.append(clock)
-    lap = middle(laps)
+    return middle(laps)
+
+
+async def loop(system: Any, *, steps: int, repeats: int = 5) -> dict[str, float]:
+    loop = system.build(f"loop-{steps}", tools.chosen("get_item"))
+    await checked(system, loop, calls=steps)
+    lap = await middle_lap(system, loop, steps=steps, repeats=repeats)
     return {"cpu_ms_step": lap.cpu / (steps + 1) * 1e3, "wall_ms_step": lap.wall / (steps + 1) * 1e3}
 
 
@@ -65,12 +70,8 @@ async def many_tools(system: Any, *, count: int, steps: int = 20, repeats: int =
     with Clock() as building:
         loop = system.build(f"loop-{steps}.ttool_007", functions)
         await checked(system, loop, calls=steps)
-    laps = []
-    for _ in range(repeats):
-        with Clock() as clock:
-            await checked(system, loop, calls=steps)
-        laps.append(clock)
-    return {"cpu_ms_step": middle(laps).cpu / (steps + 1) * 1e3, "build_ms": building.cpu * 1e3}
+    lap = await middle_lap(system, loop, steps=steps, repeats=repeats)
+    return {"cpu_ms_step": lap.cpu / (steps + 1) * 1e3, "build_ms": building.cpu * 1e3}
 
 
 async def long(system: Any, *, steps: int, window: int = 20) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,27 +11,16 @@ from glm_agent.errors import ConfigurationError
 if TYPE_CHECKING:
     from glm_agent.journal.store import Sessions
 
-Database = Annotated[
-    str | None,
-    typer.Option(
-        "--database",
-        metavar="URL",
-        envvar="GLM_AGENT_DATABASE_URL",
-        show_envvar=True,
-        help="Sessions are here, not in the journal: sqlite:///runs.db or postgresql://user@host/database.",
-    ),
-]
+_PLACES = "sqlite:///runs.db or postgresql://user@host/database."
 
-WorkDatabase = Annotated[
-    str | None,
-    typer.Option(
-        "--database",
-        metavar="URL",
-        envvar="GLM_AGENT_DATABASE_URL",
-        show_envvar=True,
-        help="sqlite:///runs.db or postgresql://user@host/database.",
-    ),
-]
+
+def _option(help: str) -> Any:
+    return typer.Option("--database", metavar="URL", envvar="GLM_AGENT_DATABASE_URL", show_envvar=True, help=help)
+
+
+Database = Annotated[str | None, _option(f"Sessions are here, not in the journal: {_PLACES}")]
+
+WorkDatabase = Annotated[str | None, _option(_PLACES)]
 """Of what is only there where workers are."""
 
 
