@@ -74,6 +74,11 @@ class Database:
         return engine
 
     @cached_property
+    def at_once(self) -> sa.Engine:
+        """The same connections, for one statement at a time: to a server that is one trip, and a transaction three."""
+        return self.engine if self.address.path else self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @cached_property
     def client(self) -> DBOSClient:
         """Reads and changes workflows from outside."""
         return DBOSClient(
@@ -114,6 +119,7 @@ class Database:
         if "engine" in self.__dict__:
             self.engine.dispose()
             del self.__dict__["engine"]
+            self.__dict__.pop("at_once", None)
         self._is_prepared = False
 
     def check_room(self) -> None:

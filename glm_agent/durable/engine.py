@@ -25,6 +25,7 @@ from glm_agent.durable.address import Address
 from glm_agent.durable.database import APPLICATION, Database
 from glm_agent.durable.drain import Drain
 from glm_agent.durable.liveness import liveness, new_executor_id
+from glm_agent.durable.taken import Taken
 from glm_agent.errors import ConfigurationError, JournalError
 from glm_agent.messages import JsonObject
 
@@ -64,6 +65,8 @@ class Engine:
         self.liveness = liveness(address)
         self.drain = Drain()
         self.attached: dict[str, Attached] = {}
+        self.taken: dict[str, Taken] = {}
+        """Runs that this process has as a worker, by their names."""
         self.runner = runner
         self._queues = list(queues)
         self._stack = ExitStack()

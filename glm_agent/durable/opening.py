@@ -13,10 +13,12 @@ from glm_agent.durable import engine as engines
 from glm_agent.durable.database import Database
 from glm_agent.durable.drain import Drain
 from glm_agent.durable.engine import Attached, Engine
+from glm_agent.durable.keeping import own_run
 from glm_agent.durable.liveness import described, liveness
-from glm_agent.durable.rows import Run, last_place, workflow_id
+from glm_agent.durable.rows import Log, Run, workflow_id
 from glm_agent.durable.session import Place
 from glm_agent.durable.summaries import as_json, origin_of_run
+from glm_agent.durable.taken import Taken
 from glm_agent.errors import JournalError
 from glm_agent.journal.store import new_origin
 from glm_agent.journal.summary import Origin, summarise
@@ -38,15 +40,22 @@ class Description:
     """Whether the run holds what comes from elsewhere: it counts when it is there to its end."""
 
 
-def opened(engine: Engine, session: str, runs: Sequence[Run], *, described: Description) -> tuple[Place, int]:
-    """The place of the next records, and how many of its numbers are used: a worker's own run, else a new one.
+def taken_here(engine: Engine, session: str) -> Taken | None:
+    """The run of this session in whose context this is called; None outside of a worker's turn of it."""
+    taken = engine.taken.get(DBOS.workflow_id or "")
+    return taken if taken is not None and taken.session == session else None
+
+
+def opened_here(engine: Engine, taken: Taken) -> tuple[Place, Log]:
+    """The place of the next records in a worker's own run, and what is on record before."""
+    return _Worked(engine, taken), taken.logged(engine.database)
+
+
+def opened(engine: Engine, session: str, runs: Sequence[Run], *, described: Description) -> Place:
+    """The place of the next records: in a new run.
 
     Raises ``JournalError`` where another process has the session open, or where it waits for a worker.
     """
-    id = DBOS.workflow_id
-    own = next((run for run in runs if run.workflow == id), None) if id else None
-    if own is not None:
-        return _Worked(engine), last_place(engine.database, own)
     end_dead(engine.database, runs, session)
     number = runs[-1].number + 1 if runs else 1
     origin = origin_of_run(runs[0]) if runs else described.origin or new_origin(described.task)
@@ -55,7 +64,7 @@ def opened(engine: Engine, session: str, runs: Sequence[Run], *, described: Desc
         spec["options"] = scrub(described.options)
     if described.is_arriving:
         spec["arriving"] = True
-    return _Held(engine, engine.attach(workflow_id(session, number), spec), session, origin), 0
+    return _Held(engine, engine.attach(workflow_id(session, number), spec), session, origin)
 
 
 def is_in_part(runs: Sequence[Run]) -> bool:
@@ -112,6 +121,7 @@ class _Held:
         self.database: Database = engine.database
         self.drain: Drain = engine.drain
         self.context = attached.context
+        self.owned = attached.context.run(own_run)
 
     def leave(self, facts: Sequence[Fact], *, updated: float) -> None:
         summary = summarise(self._session, origin=self._origin, facts=facts, updated=updated or time.time())
@@ -121,10 +131,13 @@ class _Held:
 class _Worked:
     """The place of a session in a worker's turn, which ends when the worker says so."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, taken: Taken) -> None:
+        self._taken = taken
         self.database: Database = engine.database
         self.drain: Drain = engine.drain
         self.context = contextvars.copy_context()
+        self.owned = own_run()
 
     def leave(self, facts: Sequence[Fact], *, updated: float) -> None:
-        pass
+        taken = self._taken
+        taken.summary = as_json(summarise(taken.session, origin=taken.origin, facts=facts, updated=updated))

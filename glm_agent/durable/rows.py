@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain, count
 from typing import Any, Final, TypeAlias, cast
 
-from dbos import StepInfo, WorkflowStatus
+import sqlalchemy as sa
+from dbos import WorkflowStatus
 
 from glm_agent.durable.database import Database
 from glm_agent.durable.workflows import TURN
@@ -24,6 +27,13 @@ Runs: TypeAlias = "Sequence[Run]"
 
 ACTIVE: Final = frozenset({"ENQUEUED", "DELAYED", "PENDING"})
 _PAGE: Final = 1_000
+_AT_ONCE: Final = 64
+"""Runs of one session that are looked for together."""
+
+_STEPS: Final = """SELECT run.workflow_uuid, run.recovery_attempts, step.function_id, step.function_name, step.output,
+    step.completed_at_epoch_ms
+    FROM {runs} AS run LEFT JOIN {steps} AS step ON step.workflow_uuid = run.workflow_uuid
+    WHERE run.workflow_uuid IN :runs ORDER BY step.function_id"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,19 @@ class Run:
         return self.status.status in ACTIVE
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Log:
+    """What is on record of some runs of a session."""
+
+    records: list[StoredRecord]
+    earlier: int
+    """How many of them are of other runs than the last."""
+    places_used: int
+    """The highest number of a step of the last of them; 0 where it has none."""
+    attempts: int
+    """How often the last of them was begun."""
+
+
 def workflow_id(session: str, number: int) -> str:
     """The name of a run."""
     return f"{session}/{number}"
@@ -65,7 +88,14 @@ def workflow_id(session: str, number: int) -> str:
 
 def runs_of(database: Database, session: str) -> list[Run]:
     """The runs of one session, the first first."""
-    return _runs(database, workflow_id_prefix=f"{session}/").get(session, [])
+    found: list[Run] = []
+    for first in count(1, _AT_ONCE):  # by their names: to look for what begins alike, a server reads all it has
+        ids = [workflow_id(session, number) for number in range(first, first + _AT_ONCE)]
+        runs = _runs(database, workflow_ids=ids).get(session, [])
+        found += runs
+        if len(runs) < _AT_ONCE:
+            break
+    return found
 
 
 def all_runs(database: Database, **filters: Any) -> dict[str, list[Run]]:
@@ -73,16 +103,25 @@ def all_runs(database: Database, **filters: Any) -> dict[str, list[Run]]:
     return _runs(database, **filters)
 
 
-def records_of(database: Database, runs: Iterable[Run]) -> list[StoredRecord]:
-    """The records of these runs, in order."""
-    return [record for run in runs for record in _records(database, run)]
+def records_of(database: Database, runs: Sequence[Run]) -> list[StoredRecord]:
+    """The records of these runs of one session, in order."""
+    return log_of(database, runs[0].session, [run.workflow for run in runs]).records if runs else []
 
 
-def last_place(database: Database, run: Run) -> int:
-    """The highest number of a step of this run; 0 where it has none."""
-    with database.explained():
-        steps = database.client.list_workflow_steps(run.workflow)
-    return max((step["function_id"] for step in steps), default=0)
+def log_of(database: Database, session: str, workflows: Sequence[str]) -> Log:
+    """What is on record of these runs of a session."""
+    rows: dict[str, list[Any]] = {workflow: [] for workflow in workflows}
+    with database.explained(), database.at_once.connect() as connection:
+        for row in connection.execute(_steps(is_file=database.address.path is not None), {"runs": list(workflows)}):
+            rows[row.workflow_uuid].append(row)
+    found = [[record for row in run for record in _records(database, session, row)] for run in rows.values()]
+    last = rows[workflows[-1]]
+    return Log(
+        records=list(chain.from_iterable(found)),
+        earlier=sum(map(len, found[:-1])),
+        places_used=max((row.function_id or 0 for row in last), default=0),
+        attempts=(last[0].recovery_attempts or 1) if last else 1,
+    )
 
 
 def _runs(database: Database, **filters: Any) -> dict[str, list[Run]]:
@@ -109,16 +148,25 @@ def _statuses(database: Database, **filters: Any) -> Iterable[WorkflowStatus]:
             return
 
 
-def _records(database: Database, run: Run) -> Iterable[StoredRecord]:
-    where = f"session '{run.session}' in '{database.address.shown}'"
-    with database.explained():
-        steps = database.client.list_workflow_steps(run.workflow)
-    for step in steps:
-        kind, output = step["function_name"], step["output"]
-        if kind in KINDS and isinstance(output, Mapping):
-            data = whole(database, run.session, cast("JsonObject", output))
-            at = data.pop("at", None) or _ended(step)
-            yield StoredRecord(at=at, record=from_text(json.dumps(data), kind=kind, where=where))
+@cache
+def _steps(*, is_file: bool) -> sa.TextClause:
+    schema = "" if is_file else "dbos."
+    names = {"runs": f"{schema}workflow_status", "steps": f"{schema}operation_outputs"}
+    return sa.text(_STEPS.format(**names)).bindparams(sa.bindparam("runs", expanding=True))
+
+
+def _records(database: Database, session: str, row: Any) -> Iterable[StoredRecord]:
+    """The record of a step; none of another one."""
+    kind, text = row.function_name, row.output
+    if kind not in KINDS or text is None:
+        return
+    where = f"session '{session}' in '{database.address.shown}'"
+    at = (row.completed_at_epoch_ms or 0) / 1000
+    if '"blob":' in text or '"at":' in text:  # nearly none has them, and to look costs less than to parse twice
+        data = whole(database, session, json.loads(text))
+        at = data.pop("at", None) or at
+        text = json.dumps(data)
+    yield StoredRecord(at=at, record=from_text(text, kind=kind, where=where))
 
 
 def whole(database: Database, session: str, output: JsonObject) -> JsonObject:
@@ -127,7 +175,3 @@ def whole(database: Database, session: str, output: JsonObject) -> JsonObject:
         return dict(output)
     data = json.loads(database.blob(session, str(output["blob"])))
     return {**data, **({"at": output["at"]} if "at" in output else {})}
-
-
-def _ended(step: StepInfo) -> float:
-    return (step["completed_at_epoch_ms"] or 0) / 1000

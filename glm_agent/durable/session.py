@@ -4,6 +4,9 @@ An answer is made first and then recorded, at the place that was reserved for it
 order. So an error of the database is never taken for the answer, and what a running tool keeps (nested
 calls) has a place like everything else. A turn that goes on in another process is rebuilt from the
 records; none is matched by its place, so the rules of a turn may change between two versions.
+
+What a turn begins with is written together with the record after it: alone it says nothing that the
+next process would not say anew. Everything else is on record before it is used.
 """
 
 from __future__ import annotations
@@ -11,28 +14,29 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import Context
 from functools import partial
 from types import TracebackType
-from typing import Final, Protocol, Self, cast
+from typing import Final, Protocol, Self
 
 import anyio
 import anyio.to_thread
-from dbos import DBOS, StepReservation
-from dbos import error as dbos_errors
+from dbos import DBOS
 
 from glm_agent.driver import Intent, NestedCall, Record, Slot
 from glm_agent.durable.database import Database
 from glm_agent.durable.drain import Drain
+from glm_agent.durable.keeping import Owned, Step, keep
 from glm_agent.errors import JournalError
 from glm_agent.journal import inbox, records
 from glm_agent.journal.records import StoredRecord
-from glm_agent.messages import Decision, Fact, JsonObject
+from glm_agent.messages import Decision, Fact, TurnStarted
 from glm_agent.turn import open_calls, rebuild
 
 LARGE_BYTES: Final = 256 * 1024
@@ -46,7 +50,8 @@ class Place(Protocol):
     database: Database
     drain: Drain
     context: Context
-    """In which its steps are recorded."""
+    """In which its places are drawn."""
+    owned: Owned
 
     def leave(self, facts: Sequence[Fact], *, updated: float) -> None:
         """The session is closed; these are its facts, the last kept at ``updated`` (seconds since 1970)."""
@@ -70,6 +75,9 @@ class DatabaseSession:
         self._updated = stored[-1].at if stored else time.time()
         self._is_open = True
         self._threads: anyio.CapacityLimiter | None = None
+        self._ahead: list[Step] = []
+        """Steps that are written with the next one."""
+        self._writes_ahead = threading.Lock()
         for _ in range(places_used):
             self._reserve()  # places of the run that this one goes on with
 
@@ -98,6 +106,8 @@ class DatabaseSession:
 
     def decisions(self) -> Sequence[Decision]:
         """What other processes left for the calls that wait now; gone once it is kept as a fact."""
+        if not inbox.waiting(self._facts):
+            return ()
         left = self._left()
         return inbox.still_open(left, self._facts) if left else ()
 
@@ -119,7 +129,11 @@ class DatabaseSession:
         """End the run and let others write. May be called twice."""
         if self._is_open:
             self._is_open = False
-            self._place.leave(self.facts, updated=self._updated)
+            try:
+                if self._ahead:
+                    self._write(())
+            finally:
+                self._place.leave(self.facts, updated=self._updated)
 
     def __enter__(self) -> Self:
         return self
@@ -134,23 +148,36 @@ class DatabaseSession:
             if error is None:
                 raise
 
-    async def _keep(self, reserved: StepReservation, record: Record) -> Record:
+    async def _keep(self, place: int, record: Record) -> Record:
+        if isinstance(record, TurnStarted):
+            return self._begin(record, place)
         self._threads = self._threads or anyio.CapacityLimiter(_THREADS)
         # Shielded: an answer that is there is kept, also when the run is cancelled at this moment.
         with anyio.CancelScope(shield=True):
-            record = await anyio.to_thread.run_sync(self._record, record, reserved, limiter=self._threads)
+            record = await anyio.to_thread.run_sync(self._record, record, place, limiter=self._threads)
         return record  # noqa: RET504 (for type checkers, a cancel scope may swallow what its block raises)
 
-    def _record(self, record: Record, reserved: StepReservation, *, at: float | None = None) -> Record:
+    def _begin(self, started: TurnStarted, place: int) -> Record:
+        """Part of the session at once, and written with what follows."""
+        self._place.database.check_room()
+        record, text = records.encode(started)
+        self._ahead.append(Step(place, record.kind, self._stored(text, kind=record.kind, at=None)))
+        assert records.is_fact(record)
+        self._facts.append(record)
+        self._updated = time.time()
+        return record
+
+    def _record(self, record: Record, place: int, *, at: float | None = None) -> Record:
         if isinstance(record, Intent) and (begun := self._intents.get(record.key)) is not None:
             return begun
-        place = -1
+        self._place.database.check_room()
+        request = -1
         if isinstance(record, Decision):
-            place, record = self._first(record)
+            request, record = self._first(record)
         # Text that cannot be kept is mended: the turn goes on with what stands on record, as a resumed one would.
         record, text = records.encode(record)
-        self._place.database.check_room()
-        self._write(record.kind, self._stored(text, at=at), reserved)
+        step = Step(place, record.kind, self._stored(text, kind=record.kind, at=at))
+        self._write((step,))
         # Only now is it part of the session: what the database refused was never said.
         self._updated = time.time() if at is None else at
         if isinstance(record, Intent):
@@ -160,8 +187,8 @@ class DatabaseSession:
             self._nested[record.key] = record
         elif records.is_fact(record):
             self._facts.append(record)
-            if place >= 0:
-                self._place.database.clear_decisions(self.id, place)
+            if request >= 0:
+                self._place.database.clear_decisions(self.id, request)
         return record
 
     def _left(self) -> list[tuple[int, Decision]]:
@@ -175,37 +202,29 @@ class DatabaseSession:
             return -1, decision
         return call.place, dict(self._left()).get(call.place, decision)
 
-    def _write(self, kind: str, outcome: JsonObject, reserved: StepReservation) -> None:
-        def write() -> None:
-            reserved.run({"name": kind}, lambda: outcome)
+    def _write(self, steps: Sequence[Step]) -> None:
+        with self._writes_ahead if self._ahead else nullcontext():  # calls that run at once are kept in threads
+            keep(self._place.database, self._place.owned, (*self._ahead, *steps))
+            self._ahead.clear()
 
-        try:
-            with self._place.database.explained():
-                self._place.context.copy().run(write)
-        except dbos_errors.DBOSBaseException as error:
-            raise JournalError(
-                f"session '{self.id}' goes on in another process, or was cancelled: what came here is not kept"
-            ) from error
-
-    def _stored(self, text: str, *, at: float | None) -> JsonObject:
-        """What the step holds: the record, or the name of what lies beside it."""
-        data = cast("JsonObject", json.loads(text))
+    def _stored(self, text: str, *, kind: str, at: float | None) -> str:
+        """What the step holds: the record, or the name of what lies beside it; and ``at``."""
         encoded = text.encode()
         if len(encoded) > LARGE_BYTES:
             digest = hashlib.sha256(encoded).hexdigest()
             self._place.database.keep_blob(self.id, digest, encoded)
-            data = {"kind": data["kind"], "blob": digest, "bytes": len(encoded)}
-        return data if at is None else {**data, "at": at}
+            text = json.dumps({"kind": kind, "blob": digest, "bytes": len(encoded)})
+        return text if at is None else f'{text[:-1]},"at":{at!r}}}'
 
-    def _reserve(self) -> StepReservation:
+    def _reserve(self) -> int:
         if not self._is_open:
             raise JournalError(f"session '{self.id}' is closed: open it again to go on")
-        return self._place.context.copy().run(DBOS.reserve_step)
+        return self._place.context.copy().run(DBOS.reserve_step).step_id
 
 
 class _Slot:
-    def __init__(self, keep: Callable[[StepReservation, Record], Awaitable[Record]], reserved: StepReservation) -> None:
-        self._keep, self._reserved = keep, reserved
+    def __init__(self, keep: Callable[[int, Record], Awaitable[Record]], place: int) -> None:
+        self._keep, self._place = keep, place
 
     async def run(self, answer: Callable[[], Awaitable[Record]]) -> Record:
-        return await self._keep(self._reserved, await answer())
+        return await self._keep(self._place, await answer())

@@ -17,7 +17,15 @@ from pathlib import Path
 from glm_agent.durable import engine as engines
 from glm_agent.durable.address import Address
 from glm_agent.durable.database import Database
-from glm_agent.durable.opening import Description, end_dead, is_in_part, left_by_the_dead, opened
+from glm_agent.durable.opening import (
+    Description,
+    end_dead,
+    is_in_part,
+    left_by_the_dead,
+    opened,
+    opened_here,
+    taken_here,
+)
 from glm_agent.durable.queue import TurnQueue
 from glm_agent.durable.rows import Run, all_runs, records_of, runs_of
 from glm_agent.durable.session import DatabaseSession
@@ -157,6 +165,9 @@ class DatabaseSessions(KeptSessions):
 
     def _open(self, session_id: str, description: Description, *, is_new: bool = False) -> DatabaseSession:
         engine = engines.engine_for(self.address)
+        if (taken := taken_here(engine, session_id)) is not None and not is_new:
+            place, log = opened_here(engine, taken)
+            return DatabaseSession(session_id, stored=log.records, place=place, places_used=log.places_used)
         runs = runs_of(engine.database, session_id)
         if is_new and runs:
             raise JournalError(f"session '{session_id}' exists already: give the new one another id")
@@ -165,10 +176,9 @@ class DatabaseSessions(KeptSessions):
                 f"session '{session_id}' is in '{self.place}' in part only, because what brought it was cut off: "
                 "import or move it once more, or delete it"
             )
-        place, used = opened(engine, session_id, runs, described=description)
+        place = opened(engine, session_id, runs, described=description)
         try:
-            stored = records_of(engine.database, runs)
-            return DatabaseSession(session_id, stored=stored, place=place, places_used=used)
+            return DatabaseSession(session_id, stored=records_of(engine.database, runs), place=place)
         except BaseException:
             with suppress(JournalError):
                 place.leave((), updated=time.time())

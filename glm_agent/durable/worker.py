@@ -18,13 +18,17 @@ from dbos import DBOS
 from glm_agent.durable import engine as engines
 from glm_agent.durable.address import Address
 from glm_agent.durable.engine import Engine
+from glm_agent.durable.keeping import TakenAway
 from glm_agent.durable.liveness import is_worker
+from glm_agent.durable.opening import is_in_part
 from glm_agent.durable.queue import CONCURRENCY, POLL_SECONDS, QUEUE
-from glm_agent.durable.rows import Run, records_of, runs_of
+from glm_agent.durable.rows import Log, log_of, runs_of, workflow_id
 from glm_agent.durable.sessions import DatabaseSessions
-from glm_agent.durable.summaries import as_json, summary_now
+from glm_agent.durable.summaries import as_json, origin_of_run, summary_now
+from glm_agent.durable.taken import Taken
 from glm_agent.errors import AgentError, JournalError
 from glm_agent.journal.records import StoredRecord
+from glm_agent.journal.store import origin_of
 from glm_agent.messages import JsonObject, TurnResult, UserMessage
 
 REAP_SECONDS: Final = 1.0
@@ -135,25 +139,28 @@ class Worker:
             return await self._begun(workflow, str(spec["session"]), spec)
         finally:
             self._running.discard(workflow)
+            self._engine.taken.pop(workflow, None)
 
     async def _begun(self, workflow: str, session: str, spec: JsonObject) -> JsonObject:
-        runs, is_recorded, is_begun = await self._patiently(lambda: self._look(workflow, session))
-        attempts = next(run.status.recovery_attempts or 1 for run in runs if run.workflow == workflow)
-        if attempts > self.max_attempts:
-            said = f"given up: {attempts - 1} workers began it and did not live to its end"
+        taken, log = await self._patiently(lambda: self._take(workflow, session, spec))
+        if log.attempts > self.max_attempts:
+            said = f"given up: {log.attempts - 1} workers began it and did not live to its end"
             return self._ended(workflow, {"stop_reason": "error", "detail": said, "error": _error("AgentError", said)})
-        self.tell(f"{workflow}: {'goes on' if is_recorded else 'begins'}")
-        outcome = await self._done(session, spec, is_begun=is_begun)
-        summary = await self._patiently(lambda: as_json(summary_now(self._engine.database, runs)))
+        own = log.records[log.earlier :]
+        self.tell(f"{workflow}: {'goes on' if own else 'begins'}")
+        outcome = await self._done(workflow, session, spec, is_begun=_has_message(own))
+        summary = taken.summary or await self._patiently(lambda: self._summary(session))
         return self._ended(workflow, {**outcome, "summary": summary})
 
-    async def _done(self, session: str, spec: JsonObject, *, is_begun: bool) -> JsonObject:
+    async def _done(self, workflow: str, session: str, spec: JsonObject, *, is_begun: bool) -> JsonObject:
         """The outcome of a turn; where the database fails, it is tried again: that is no fault of the turn."""
         for attempt in range(1, _TRIES + 1):
             if attempt > 1:
-                is_begun = await self._patiently(lambda: self._is_begun(session))
+                is_begun = await self._patiently(lambda: self._is_begun(workflow, session))
             try:
                 return _outcome(await self.do(self._work(session, spec, is_begun=is_begun)))
+            except TakenAway as error:
+                return _failure(error)
             except JournalError as error:
                 if attempt == _TRIES:
                     return _failure(error)
@@ -185,16 +192,25 @@ class Worker:
             sessions=self._sessions,
         )
 
-    def _look(self, workflow: str, session: str) -> tuple[list[Run], bool, bool]:
-        """The runs of the session, whether something of this one is on record, and whether its message is."""
-        runs = runs_of(self._engine.database, session)
-        stored = records_of(self._engine.database, [run for run in runs if run.workflow == workflow])
-        return runs, bool(stored), _has_message(stored)
+    def _take(self, workflow: str, session: str, spec: JsonObject) -> tuple[Taken, Log]:
+        """What is on record of the session of a run that this worker was just given."""
+        database = self._engine.database
+        runs = runs_of(database, session) if workflow != workflow_id(session, 1) else []
+        earlier = [run.workflow for run in runs if run.workflow != workflow]
+        origin = origin_of_run(runs[0]) if runs else origin_of(spec)
+        log = log_of(database, session, [*earlier, workflow])
+        taken = Taken(session=session, workflows=(*earlier, workflow), origin=origin, log=log)
+        if not is_in_part(runs):
+            self._engine.taken[workflow] = taken
+        return taken, log
 
-    def _is_begun(self, session: str) -> bool:
+    def _summary(self, session: str) -> JsonObject:
+        """Of a turn that never opened its session."""
+        return as_json(summary_now(self._engine.database, runs_of(self._engine.database, session)))
+
+    def _is_begun(self, workflow: str, session: str) -> bool:
         """Whether this run's message is on record, so that the turn is gone on with."""
-        runs = runs_of(self._engine.database, session)
-        return _has_message(records_of(self._engine.database, runs[-1:]))
+        return _has_message(log_of(self._engine.database, session, [workflow]).records)
 
     def _ended(self, workflow: str, outcome: JsonObject) -> JsonObject:
         detail = f": {outcome['detail']}" if outcome.get("detail") else ""

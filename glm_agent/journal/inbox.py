@@ -39,6 +39,8 @@ class WaitingCall:
 
 def waiting(facts: Sequence[Fact]) -> dict[str, WaitingCall]:
     """The calls of a session that wait for a person, by their ids, in call order."""
+    if not any(isinstance(fact, Waiting) for fact in facts):
+        return {}
     try:
         requested = rebuild(facts).requested
     except TurnError:
