@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
+import subprocess
+import sys
 import threading
+from contextlib import nullcontext
 from datetime import date
 from enum import Enum
 from pathlib import Path
@@ -346,6 +351,75 @@ async def test_what_servers_say_of_themselves_reaches_the_observers_of_the_run()
     result = await agent.run("hello", observers=[seen.append])
     assert result.output == "fine"
     assert any(event.kind == "notice" and event.source == "mcp:gone" for event in seen)
+
+
+# -- loops, threads, processes
+
+
+def test_an_agent_may_be_held_open_more_than_once_at_a_time() -> None:
+    agent = Agent(ScriptedModel(["a", "b", "c"]))
+    with agent:
+        with agent:
+            assert agent.run_sync("1").output == "a"
+        assert agent.run_sync("2").output == "b"
+    assert agent.run_sync("3").output == "c"
+
+
+def test_an_agent_that_cannot_be_opened_leaves_no_thread_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ZAI_API_KEY", "ZHIPUAI_API_KEY", "GLM_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    before = threading.active_count()
+    with pytest.raises(ConfigurationError, match="no API key"), Agent("glm-5.3-flash"):
+        pass
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("is_open", [True, False])
+def test_run_sync_works_in_a_running_loop_also_in_that_of_the_agent_itself(backend: str, is_open: bool) -> None:
+    async def inside() -> str:
+        return str(agent.run_sync("say hello").output)
+
+    @tool
+    async def ask_again() -> str:
+        """Ask the agent in the midst of its turn."""
+        return await inside()
+
+    agent = Agent("simulate:directive", tools=[ask_again])
+    with agent if is_open else nullcontext():
+        assert anyio.run(inside, backend=backend) == "hello"
+        assert agent.run_sync("call ask_again {}").output == "hello"
+
+
+FORKING = """
+import os, warnings
+from glm_agent import Agent, tool
+warnings.simplefilter("ignore")  # the point is that it works
+
+@tool
+def stock() -> int:
+    return 4
+
+agent = Agent("simulate:directive", tools=[stock])
+with agent:
+    assert agent.run_sync("call stock {}").output == "4"
+    child = os.fork()
+    if child == 0:
+        print("child", agent.run_sync("call stock {}").output, flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    print("parent", agent.run_sync("call stock {}").output)
+"""
+
+
+def test_a_forked_process_runs_turns_of_its_own_while_the_agent_is_open() -> None:
+    run = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, timeout=60, check=False)
+    assert (run.stdout, run.stderr) == ("child 4\nparent 4\n", "")
+
+
+def test_a_tool_crosses_to_another_process_by_its_name() -> None:
+    assert pickle.loads(pickle.dumps(stock)) is stock
+    assert copy.deepcopy(stock) is stock
 
 
 # -- structured output, context, attachments

@@ -282,7 +282,11 @@ class Agent:
 
     def __enter__(self) -> Self:
         self._blocking.open()
-        self._blocking.call(self.__aenter__)
+        try:
+            self._blocking.call(self.__aenter__)
+        except BaseException:
+            self._blocking.close()
+            raise
         return self
 
     def __exit__(

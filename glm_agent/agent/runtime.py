@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import sys
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -119,24 +122,37 @@ class Blocking:
     """Runs coroutines for code that has no event loop."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
         self._context: AbstractContextManager[BlockingPortal] | None = None
         self._portal: BlockingPortal | None = None
+        self._place = (0, 0)
+        """Process and thread of the loop: a forked process has the object, not the thread."""
 
     def open(self) -> None:
-        """Keep one loop in a thread for all calls until ``close``."""
-        self._context = start_blocking_portal(backend_options=fast_loop())
-        self._portal = self._context.__enter__()
+        """Keep one loop in a thread for all calls, until there was a ``close`` for every ``open``."""
+        with self._lock:
+            if self._context is None:
+                self._context = start_blocking_portal(backend_options=fast_loop())
+                self._portal = self._context.__enter__()
+                self._place = (os.getpid(), self._portal.call(threading.get_ident))
+            self._users += 1
 
     def close(self) -> None:
-        assert self._context is not None
-        context, self._context, self._portal = self._context, None, None
-        context.__exit__(None, None, None)
+        with self._lock:
+            self._users -= 1
+            if self._users or self._context is None:
+                return
+            context, self._context, self._portal = self._context, None, None
+        if self._place[0] == os.getpid():
+            context.__exit__(None, None, None)
 
     def call(self, function: Callable[..., Awaitable[_T]], *args: Any, **keywords: Any) -> _T:
         """On the kept loop; else on a loop of this call alone, in a thread where this one has a loop running."""
-        run = partial(function, *args, **keywords)
-        if self._portal is not None:
-            return self._portal.call(run)
+        run, portal = partial(function, *args, **keywords), self._portal
+        process, thread = self._place
+        if portal is not None and process == os.getpid() and thread != threading.get_ident():
+            return portal.call(run)
         if not _is_loop_running():
             return anyio.run(run)
         with start_blocking_portal() as portal:
@@ -155,5 +171,6 @@ def _is_loop_running() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return False
+        trio = sys.modules.get("trio")
+        return trio is not None and trio.lowlevel.in_trio_run()
     return True

@@ -82,6 +82,9 @@ class FunctionTool(Tool, Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
 
+    def __reduce__(self) -> str:
+        return self.function.__qualname__  # by its name, as functions are: a pool of processes takes it for one
+
     def __repr__(self) -> str:
         return f"<tool {self.spec.name!r} from {self.spec.source!r}>"
 

@@ -125,6 +125,8 @@ def _forget_event_loop() -> None:
 def _start(job: _Job) -> None:
     with _lock:
         worker = _idle.pop() if _idle else None
+        while worker is not None and not worker.is_alive():  # a forked process has the list, not the threads
+            worker = _idle.pop() if _idle else None
     if worker is None:
         worker = _Worker()
         worker.start()
