@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,9 @@ from glm_agent.journal import Journal
 from glm_agent.journal.database import MIGRATIONS
 from glm_agent.journal.replay import replay
 from glm_agent.messages import Fact, ModelResponse
+
+sys.path.insert(0, str(Path(__file__).with_name("servers")))
+import postgres
 
 pytestmark = pytest.mark.anyio
 
@@ -32,6 +36,7 @@ class Stored(NamedTuple):
     test: str
     id: str
     facts: tuple[Fact, ...]
+    is_on_a_server: bool
 
 
 def store_in(path: Path) -> Journal | DatabaseSessions | None:
@@ -48,17 +53,26 @@ def store_in(path: Path) -> Journal | DatabaseSessions | None:
     return DatabaseSessions(f"sqlite:///{path}") if "workflow_status" in tables else None
 
 
+def stores(folder: Path) -> Iterator[tuple[str, Journal | DatabaseSessions]]:
+    """Every place where a test of this run has stored sessions, with the test's name."""
+    for path in sorted(folder.rglob("*.db")):
+        if (found := store_in(path)) is not None:
+            yield path.relative_to(folder).parts[0], found
+    for server in postgres.RUNNING:
+        for url, test in server.databases.items():
+            yield test.rpartition("::")[2], DatabaseSessions(url)
+
+
 def sessions(folder: Path) -> Iterator[Stored]:
     """The sessions that a model was asked in: what tests wrote by hand has no hashes."""
-    for path in sorted(folder.rglob("*.db")):
-        test = path.relative_to(folder).parts[0]
-        if test.startswith(tuple(EXCEPTIONS)) or (found := store_in(path)) is None:
+    for test, found in stores(folder):
+        if test.startswith(tuple(EXCEPTIONS)):
             continue
         with found as store:
             for id in [summary.id for summary in store.sessions()]:
                 facts = store.facts(id)
                 if any(isinstance(fact, ModelResponse) and fact.sent is not None for fact in facts):
-                    yield Stored(test, id, facts)
+                    yield Stored(test, id, facts, "://" in store.place and not store.place.startswith("sqlite"))
 
 
 async def test_every_session_of_the_suite_replays(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -67,6 +81,7 @@ async def test_every_session_of_the_suite_replays(tmp_path_factory: pytest.TempP
         pytest.skip("no other test has stored a session: run it with the others")
     divergences = {}
     compared = 0
+    print(f"{len(found)} sessions, {sum(stored.is_on_a_server for stored in found)} of them on PostgreSQL")
     for stored in found:
         done = await replay(stored.facts)
         compared += len(done.steps) - done.not_compared

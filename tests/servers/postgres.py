@@ -91,6 +91,10 @@ class Server:
             assert not any("PANIC" in line for line in self._said), [*self._said]
 
 
+RUNNING: list[Postgres] = []
+"""The server of this process, while it runs: what looks at all that tests have stored finds it here."""
+
+
 def is_there() -> bool:
     """Whether one is named, or a package for this platform carries one."""
     return (
@@ -102,7 +106,7 @@ def is_there() -> bool:
 def running() -> Generator[Postgres]:
     """A server, ended at the end of the block."""
     if given := os.environ.get("GLM_AGENT_TEST_POSTGRES"):
-        yield Postgres(given)
+        yield _known(Postgres(given))
         return
     with tempfile.TemporaryDirectory(prefix="glm-agent-pg-") as name:
         folder = Path(name)
@@ -118,9 +122,15 @@ def running() -> Generator[Postgres]:
         server = Server(programs, data, user)
         server.start()
         try:
-            yield Postgres(f"postgresql://postgres@/postgres?host={data}", server)
+            yield _known(Postgres(f"postgresql://postgres@/postgres?host={data}", server))
         finally:
+            RUNNING.clear()
             server.stop()
+
+
+def _known(server: Postgres) -> Postgres:
+    RUNNING.append(server)
+    return server
 
 
 def _programs(folder: Path, *, is_copied: bool) -> Path:
