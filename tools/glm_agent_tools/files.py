@@ -5,23 +5,20 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
-from itertools import islice
 from typing import Annotated, BinaryIO, Final, TypedDict
 
 from pydantic import Field
 
 from glm_agent import ToolContext, ToolError, tool
-from glm_agent_tools.content import Content, recognise, split_lines
+from glm_agent_tools.content import Content, recognise
 from glm_agent_tools.content import count_lines as lines_in
 from glm_agent_tools.languages import language_of
+from glm_agent_tools.pages import page, text_lines
+from glm_agent_tools.replacing import encoded, places, with_newlines
 from glm_agent_tools.tree import files_under
 from glm_agent_tools.workspace import workspace_of
 
-_MAX_LINE_CHARACTERS: Final = 2_000
 _MAX_EDIT_BYTES: Final = 16_000_000
-_MAX_READ_CHARACTERS: Final = 90_000
-_MAX_WIDE_BYTES: Final = 64_000_000
 
 
 class FileList(TypedDict):
@@ -118,7 +115,7 @@ def read_file(
     """
     with workspace_of(context).open(path) as file:
         content = _text_of(file, path)
-        shown, is_more = _page(_lines(file, content, path), offset=offset, limit=limit)
+        shown, is_more = page(text_lines(file, content, path), offset=offset, limit=limit)
     if not shown and offset > 1:
         raise ToolError(f"'{path}' has fewer than {offset} lines: ask for an offset that is lower")
     end = offset + len(shown) - 1
@@ -164,11 +161,11 @@ def edit_file(context: ToolContext, path: str, old: str, new: str, replace_all: 
         text = data.decode(content.encoding)
     except UnicodeDecodeError as error:
         raise ToolError(f"'{path}' has bytes that are no {content.encoding}, and is not edited: {error}") from None
-    old, new = (_with_newlines(piece, content, text) for piece in (old, new))
-    places = _places(text, old, path, may_repeat=replace_all)
-    workspace.write(path, _encoded(text.replace(old, new), content, path))
-    first_line = text.count("\n", 0, places[0]) + 1
-    return Edited(path=workspace.name(path), replaced=len(places), first_line=first_line)
+    old, new = (with_newlines(piece, content, text) for piece in (old, new))
+    at = places(text, old, path, may_repeat=replace_all)
+    workspace.write(path, encoded(text.replace(old, new), content, path))
+    first_line = text.count("\n", 0, at[0]) + 1
+    return Edited(path=workspace.name(path), replaced=len(at), first_line=first_line)
 
 
 @tool(read_only=True)
@@ -232,99 +229,8 @@ def count_lines(context: ToolContext, folder: str = ".", pattern: str = "", trac
     )
 
 
-# -- reading ----------------------------------------------------------------------------------------------
-
-
 def _text_of(file: BinaryIO, path: str) -> Content:
     content = recognise(file)
     if content.is_binary:
         raise ToolError(f"'{path}' is a binary file and is not shown as text; file_stats tells its size")
     return content
-
-
-def _lines(file: BinaryIO, content: Content, path: str) -> Iterator[str]:
-    """The lines of a text file, one at a time, so that a large file is not read into memory."""
-    if content.is_wide:
-        data = file.read(_MAX_WIDE_BYTES + 1)
-        if len(data) > _MAX_WIDE_BYTES:
-            raise ToolError(f"'{path}' is {content.encoding} and larger than {_MAX_WIDE_BYTES:,} bytes: not read")
-        yield from split_lines(data, content)
-        return
-    encoding = "utf-8" if content.encoding == "utf-8-sig" else content.encoding
-    for number, line in enumerate(_bounded(file)):
-        text = line.decode(encoding, errors="replace")
-        yield text.removeprefix("\ufeff") if number == 0 else text
-
-
-def _bounded(file: BinaryIO) -> Iterator[bytes]:
-    """Lines of at most 1 MiB: what is longer comes in pieces."""
-    while line := file.readline(1 << 20):
-        yield line
-
-
-def _page(lines: Iterator[str], *, offset: int, limit: int) -> tuple[list[str], bool]:
-    """The lines from ``offset`` on that fit, and whether there are more."""
-    shown: list[str] = []
-    room = _MAX_READ_CHARACTERS
-    for line in islice(lines, offset - 1, None):
-        cut = _cut(line)
-        room -= len(cut)
-        if len(shown) == limit or (room < 0 and shown):
-            return shown, True
-        shown.append(cut)
-    return shown, False
-
-
-def _cut(line: str) -> str:
-    text = line.rstrip("\r\n")
-    if len(text) <= _MAX_LINE_CHARACTERS:
-        return f"{text}\n"
-    return f"{text[:_MAX_LINE_CHARACTERS]} … [{len(text) - _MAX_LINE_CHARACTERS:,} characters more in this line]\n"
-
-
-# -- editing ----------------------------------------------------------------------------------------------
-
-
-def _with_newlines(piece: str, content: Content, text: str) -> str:
-    """The piece with the file's line ends: models write ``\\n`` whatever they have read."""
-    if content.newline == "\r\n" and "\r\n" not in piece and text.count("\n") == text.count("\r\n"):
-        return piece.replace("\n", "\r\n")
-    return piece
-
-
-def _places(text: str, old: str, path: str, *, may_repeat: bool) -> list[int]:
-    """Where ``old`` stands; ``ToolError`` where that is nowhere, or not clear."""
-    if not old:
-        raise ToolError("old is empty: give the text to replace, or use write_file for a new file")
-    places: list[int] = []
-    at = text.find(old)
-    while at >= 0:
-        places.append(at)
-        at = text.find(old, at + len(old))
-    if not places:
-        raise ToolError(f"the text to replace does not stand in '{path}' as it was given{_why_not(text, old)}")
-    if len(places) > 1 and not may_repeat:
-        lines = ", ".join(str(text.count("\n", 0, place) + 1) for place in places[:10])
-        raise ToolError(
-            f"the text to replace stands {len(places)} times in '{path}' (lines {lines}): "
-            "take in more of the text around it, or set replace_all"
-        )
-    return places
-
-
-def _why_not(text: str, old: str) -> str:
-    """The most common mistake, where it is that: other spaces."""
-    wanted = old.split()
-    for number, line in enumerate(text.splitlines(), start=1):
-        if wanted and line.split()[: len(wanted)] == wanted[: len(line.split())] and line.strip():
-            return f": line {number} is like it but for spaces or what follows; read it again"
-    return ": read the file again and copy it exactly"
-
-
-def _encoded(text: str, content: Content, path: str) -> bytes:
-    try:
-        return text.encode(content.encoding)
-    except UnicodeEncodeError as error:
-        raise ToolError(
-            f"'{path}' is {content.encoding}, which cannot hold {error.object[error.start : error.end]!r}"
-        ) from None
