@@ -26,6 +26,9 @@ from benchmarks.rounds import Failed, Measured, measure, measured, server, syste
 from benchmarks.table import table
 from benchmarks.workloads import WORKLOADS, Workload
 
+WIDE = 200
+"""Columns of the table where it is not printed on a terminal."""
+
 Again = Callable[[list[Workload]], list[Measured]]
 
 
@@ -49,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Failed as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
-    Console().print(table(workloads, rows))
+    # No terminal, no end of the line: a file or a pager has room.
+    Console(width=None if sys.stdout.isatty() else WIDE).print(table(workloads, rows))
     for row in rows:
         if row.error:
             print(f"benchmarks: {row.workload}, {row.system}: {row.error}", file=sys.stderr)

@@ -11,6 +11,7 @@ import typer
 from glm_agent.cli import choices, formats
 from glm_agent.cli.exits import EXIT_CODES, USAGE, error_code, fail, leave, say
 from glm_agent.cli.foreground import Foreground, Interrupted
+from glm_agent.cli.garbage import collect_seldom
 from glm_agent.cli.onward import same_command
 from glm_agent.cli.options import RunOptions, as_typed
 from glm_agent.errors import AgentError
@@ -188,6 +189,7 @@ def exit_code(report: BatchReport) -> int:
 
 def _execute(batch: Batch, view: BatchView, *, is_named: bool, has_workers: bool) -> int:
     """Run it, say how it ended and how to go on; the exit code."""
+    from glm_agent.agent.runtime import fast_loop
 
     def last_words() -> None:
         view.close()
@@ -198,8 +200,9 @@ def _execute(batch: Batch, view: BatchView, *, is_named: bool, has_workers: bool
         workers = "; the workers go on" if has_workers else ""
         say(f"{how}: {done} tasks have their result{workers}{go_on}")
 
+    collect_seldom()
     try:
-        with Foreground(running=view.running, last_words=last_words) as foreground:
+        with Foreground(running=view.running, last_words=last_words, loop=fast_loop()) as foreground:
             view.begin(batch.progress)
             report = foreground.play(batch.run)
     except Interrupted as interrupted:

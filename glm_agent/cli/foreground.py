@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from types import FrameType, TracebackType
@@ -47,12 +47,20 @@ class Withdrawn(Exception):
 
 
 class Foreground:
-    """A context manager around everything that runs turns; enter it in the main thread."""
+    """A context manager around everything that runs turns; enter it in the main thread.
+
+    ``loop`` is what anyio is told about the event loop.
+    """
 
     def __init__(
-        self, *, running: Callable[[], Sequence[str]] = tuple, last_words: Callable[[], None] = lambda: None
+        self,
+        *,
+        running: Callable[[], Sequence[str]] = tuple,
+        last_words: Callable[[], None] = lambda: None,
+        loop: Mapping[str, Any] | None = None,
     ) -> None:
         self._running, self._last_words = running, last_words
+        self._loop_options = dict(loop or {})
         self._typed = b""
         self._questions = deque[Callable[[], None]]()
         self._asking: Callable[[], None] | None = None
@@ -69,7 +77,7 @@ class Foreground:
         self._bell.setblocking(False)
         self._ringer.setblocking(False)
         self._stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(self._ringer.fileno()))
-        self._portal = self._stack.enter_context(start_blocking_portal())
+        self._portal = self._stack.enter_context(start_blocking_portal(backend_options=self._loop_options))
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.signal(number, self._on_signal)
         return self

@@ -18,6 +18,7 @@ import typer
 
 from glm_agent.cli.database import WorkDatabase, address
 from glm_agent.cli.exits import fail, leave, leave_now, say
+from glm_agent.cli.garbage import collect_seldom
 from glm_agent.errors import AgentError
 from glm_agent.messages import UserMessage
 
@@ -103,6 +104,7 @@ def _serve(
 ) -> NoReturn:
     from glm_agent.durable import worker_on
 
+    collect_seldom()
     running = worker_on(
         database, do(tell=tell), queues=queues, concurrency=concurrency, max_attempts=max_attempts, tell=tell
     )

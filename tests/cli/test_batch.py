@@ -30,6 +30,18 @@ def die(name: str) -> str:
 '''
 
 
+WHERE = '''
+import asyncio
+import gc
+from glm_agent import tool
+
+@tool(read_only=True)
+async def where() -> str:
+    """The event loop's library, and how often garbage is looked for."""
+    return f"{type(asyncio.get_running_loop()).__module__} {gc.get_threshold()[0]}"
+'''
+
+
 def write(folder: Path, *tasks: Mapping[str, Any], name: str = "tasks.jsonl") -> None:
     (folder / name).write_text("".join(json.dumps(task) + "\n" for task in tasks))
 
@@ -53,6 +65,15 @@ def test_results_go_to_stdout_and_everything_else_to_stderr(cli: Any) -> None:
     assert cli("batch", "tasks.jsonl", *DIRECTIVE, "-q").stderr == ""
     piped = cli("batch", "-", *DIRECTIVE, text='{"prompt": "say p"}\n')
     assert json.loads(piped.stdout)["output"] == "p"
+
+
+def test_a_batch_runs_on_the_fast_loop_where_it_is_installed_and_collects_garbage_seldom(cli: Any) -> None:
+    pytest.importorskip("uvloop")
+    (cli.folder / "tools.py").write_text(WHERE)
+    write(cli.folder, {"key": "a", "prompt": "call where {}"})
+    done = cli("batch", "tasks.jsonl", *DIRECTIVE)
+    assert done.returncode == 0, done.stderr
+    assert read(done.stdout)["a"]["output"] == "uvloop 50000"
 
 
 def test_with_out_the_results_are_in_the_file_alone(cli: Any) -> None:
