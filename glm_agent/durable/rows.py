@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, count
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, cast
 
 import sqlalchemy as sa
 from dbos import WorkflowStatus
@@ -22,8 +22,6 @@ from glm_agent.durable.database import Database
 from glm_agent.durable.workflows import TURN
 from glm_agent.journal.records import KINDS, StoredRecord, from_text
 from glm_agent.messages import JsonObject
-
-Runs: TypeAlias = "Sequence[Run]"
 
 ACTIVE: Final = frozenset({"ENQUEUED", "DELAYED", "PENDING"})
 _PAGE: Final = 1_000

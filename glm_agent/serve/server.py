@@ -43,7 +43,6 @@ class ToolServer:
         tasks: Iterable[str] = (),
         extra: Iterable[Offer] = (),
         handlers: Mapping[str, Any] | None = None,
-        request_state: RequestStateSecurity | None = None,
     ) -> None:
         self._tools, self._globs = tools, tuple(tasks)
         self._extra = {offer.tool.name: offer for offer in extra}
@@ -57,7 +56,7 @@ class ToolServer:
             cache_hints=dict.fromkeys(_CACHED, CacheHint(ttl_ms=0, scope="private")),
             **(handlers or {}),
         )
-        security = request_state or RequestStateSecurity.ephemeral()
+        security = RequestStateSecurity.ephemeral()
         self.server.middleware.append(RequestStateBoundary(security, default_audience=name))
         self._add_tasks()
 
