@@ -68,7 +68,9 @@ class Database:
         """Connections to it, for us and for the engine of steps."""
         if self.address.path is None:
             arguments = {"connect_timeout": CONNECT_SECONDS, "application_name": APPLICATION}
-            return sa.create_engine(self.address.url, pool_size=20, pool_pre_ping=True, connect_args=arguments)
+            server = sa.create_engine(self.address.url, pool_size=20, pool_pre_ping=True, connect_args=arguments)
+            event.listen(server, "handle_error", _note_absence)
+            return server
         engine = sa.create_engine(self.address.url, pool_size=20, max_overflow=20)
         event.listen(engine, "connect", _settle)
         return engine
@@ -201,6 +203,13 @@ def _settle(connection: Any, _record: Any) -> None:
     connection.isolation_level = "IMMEDIATE"
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _note_absence(context: sa.ExceptionContext) -> None:
+    """Have the engine wait for a server whose socket is gone, as it does where a server refuses."""
+    error = context.original_exception
+    if context.connection is None and isinstance(error, psycopg.OperationalError):
+        context.is_disconnect = str(error).startswith("connection is bad") or context.is_disconnect
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
+import select
 import socket
 import threading
+import time
 import zlib
 from collections.abc import Iterable
 from contextlib import suppress
@@ -23,6 +26,12 @@ from glm_agent.journal.database import make_folder
 _CLASS: Final = 0x474C4D
 """First key of our advisory locks: ``GLM``."""
 _ATTACHED: Final = "attached"
+
+SETTLE_SECONDS: Final = 5.0
+"""After the server was away nobody is taken for dead for so long: all lost their locks, and come back one by one."""
+_LOOK_SECONDS: Final = 0.5
+"""Between two looks whether this is closed."""
+_AGAIN_SECONDS: Final = 0.2
 
 
 def new_executor_id(*, is_worker: bool) -> str:
@@ -87,7 +96,7 @@ class FileLiveness:
         path = Path(lock.lock_file)
         if self._own is not None and path == Path(self._own.lock_file):
             return False
-        if not path.exists():
+        if not os.path.exists(path):
             return True
         try:
             lock.acquire()
@@ -103,45 +112,81 @@ class FileLiveness:
 
 
 class ServerLiveness:
-    """An advisory lock of PostgreSQL: the server frees it when the connection ends."""
+    """An advisory lock of PostgreSQL: the server frees it when the connection ends.
+
+    It is held by a connection of its own, beside which a thread sleeps: a process that lives has its lock again
+    within moments after the connection was cut or the server was away.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-        self._mutex = threading.Lock()
-        self._connection: psycopg.Connection | None = None
         self._own = ""
+        self._holds, self._looks = threading.Lock(), threading.Lock()
+        self._held: psycopg.Connection | None = None
+        self._looking: psycopg.Connection | None = None
+        self._lost_at = -math.inf
+        self._is_closed = threading.Event()
 
     def hold(self, executor_id: str) -> None:
-        with self._mutex:
-            self._own = executor_id
-            self._connect()
+        self._own = executor_id
+        self._take()
+        threading.Thread(target=self._keep, name="glm-agent liveness", daemon=True).start()
 
     def dead(self, executor_ids: Iterable[str]) -> list[str]:
-        with self._mutex:
-            connection = self._alive()
-            return [each for each in executor_ids if each != self._own and _is_free(connection, each)]
+        others = [each for each in executor_ids if each != self._own]
+        with self._looks:
+            if not others or self._is_closed.wait(self._unsettled()):
+                return []
+            return [each for each in others if _is_free(self._alive(), each)]
 
     def close(self) -> None:
-        with self._mutex:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        self._is_closed.set()
+        with self._holds:
+            if self._held is not None:
+                self._held.close()
+            self._held = None
+        with self._looks:
+            if self._looking is not None:
+                self._looking.close()
+            self._looking = None
+
+    def _keep(self) -> None:
+        """Have the lock again whenever it was lost."""
+        while not self._is_closed.is_set():
+            held = self._held
+            # Nobody sends anything on this connection but the end of it.
+            if held is not None and not held.closed and not select.select([held], [], [], _LOOK_SECONDS)[0]:
+                continue
+            with suppress(psycopg.Error, OSError, ValueError):
+                self._take()
+            self._is_closed.wait(_AGAIN_SECONDS)
+
+    def _take(self) -> None:
+        with self._holds:
+            if self._is_closed.is_set():
+                return
+            if self._held is not None:
+                self._held.close()
+            self._held = watched(self._url, name=self._own)
+            # Who looks whether we live holds it for microseconds.
+            self._held.execute("SELECT pg_advisory_lock(%s, %s)", (_CLASS, _number(self._own)))
+
+    def _unsettled(self) -> float:
+        """Seconds until everybody who lives has their lock again, after the server or our connection was gone."""
+        row = self._alive().execute("SELECT extract(epoch FROM now() - pg_postmaster_start_time())::float8").fetchone()
+        age = min(float(row[0]) if row is not None else 0.0, time.monotonic() - self._lost_at)
+        return max(0.0, SETTLE_SECONDS - age)
 
     def _alive(self) -> psycopg.Connection:
-        """The connection, made again where it was lost."""
-        if self._connection is not None:
+        """The connection to look with, made again where it was lost."""
+        if self._looking is not None:
             with suppress(psycopg.Error):
-                self._connection.execute("SELECT 1")
-                return self._connection
-            self._connection.close()
-        return self._connect()
-
-    def _connect(self) -> psycopg.Connection:
-        self._connection = watched(self._url, name=self._own)
-        if self._own:
-            # Who looks whether we live holds it for microseconds.
-            self._connection.execute("SELECT pg_advisory_lock(%s, %s)", (_CLASS, _number(self._own)))
-        return self._connection
+                self._looking.execute("SELECT 1")
+                return self._looking
+            self._looking.close()
+            self._lost_at = time.monotonic()
+        self._looking = watched(self._url, name=self._own)
+        return self._looking
 
 
 def watched(url: str, *, name: str) -> psycopg.Connection:
