@@ -91,20 +91,24 @@ conformance-client: $(VENV)/.conformance
 conformance-server: $(VENV)/.conformance
 	$(BIN)/python tests/conformance/suite.py server "$(ONLY)" --at-least 64
 
-# make chaos         kill processes while they work, and count what the world has seen (SEED=7 KILLS=100 TASKS=200):
-#                    the journal at random and at every record, then 3 workers on PostgreSQL, killed and told to stop
+# make chaos         do harm to processes while they work, and count what the world has seen (SEED=7 KILLS=100 TASKS=200):
+#                    kill -9 at random and at every record, SIGTERM, a database that crashes or cuts connections
 .PHONY: chaos
 
 SEED ?= 1
 KILLS ?= 50
 TASKS ?= 150
+CHAOS = $(BIN)/python tests/chaos --seed $(SEED)
 
 chaos: $(VENV)/.test
-	$(BIN)/python tests/chaos --seed $(SEED) --kills $(KILLS) --tasks $(TASKS)
-	$(BIN)/python tests/chaos --every-record
-	$(BIN)/python tests/chaos --database postgresql --workers 3 --seed $(SEED) --kills $(KILLS) --tasks $(TASKS)
-	$(BIN)/python tests/chaos --database postgresql --every-record --kills 24 --tasks 30 --steps 2 --concurrency 1
-	$(BIN)/python tests/chaos --database postgresql --workers 3 --seed $(SEED) --kills 10 --tasks 80 --signal TERM
+	$(CHAOS) --kills $(KILLS) --tasks $(TASKS)
+	$(CHAOS) --every-record
+	$(CHAOS) --database postgresql --kills $(KILLS) --tasks $(TASKS)
+	$(CHAOS) --database postgresql --every-record --kills 36 --tasks 60 --steps 2 --concurrency 1
+	$(CHAOS) --database postgresql --fault term --kills 10 --tasks 80
+	$(CHAOS) --database postgresql --fault outage --kills 5 --tasks 80
+	$(CHAOS) --database postgresql --fault cut --kills 30 --tasks 80
+	$(CHAOS) --database sqlite --kills 8 --tasks 60
 
 # make bench-many    10,000 short tasks through 2 workers on PostgreSQL (MANY=2000): rate, and peak of requests in flight
 .PHONY: bench-many

@@ -1,12 +1,15 @@
-"""Kill processes while they work, at random and at every record, and count what the world has seen.
+"""Do harm to processes while they work, and count what the world has seen.
 
     python tests/chaos --seed 7 --kills 40 --tasks 60            a batch on the journal, killed at random
     python tests/chaos --every-record                            before and after each record of one task
     python tests/chaos --database postgresql --workers 3         workers, of which one is killed again and again
-    python tests/chaos --database postgresql --signal TERM       the same, told to stop: nothing may be repeated
-    python tests/chaos --database sqlite --every-record          worker after worker, each dies one record later
+    python tests/chaos --database postgresql --fault term        told to stop: nothing may be repeated
+    python tests/chaos --database postgresql --fault outage      the server crashes under them, and comes back
+    python tests/chaos --database postgresql --fault cut         connections are cut, any of them
+    python tests/chaos --database postgresql --every-record      each worker dies one record later than the one before
 
-Leaves with 1 where something was lost, happened twice, or was not told.
+Leaves with 1 where something was lost, happened twice, or was not told; then the folder with the world and what the
+processes said stays, and is named. The seed gives the moments, whom they strike, and what the model asks for.
 """
 
 from __future__ import annotations
@@ -15,14 +18,18 @@ import argparse
 import importlib
 import os
 import random
+import shlex
+import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import fields
+from functools import reduce
+from operator import add
 from pathlib import Path
+from typing import Any
 
 from embedded import Embedded, has_ended
 from verdict import Verdict, judge, orphans
@@ -69,50 +76,46 @@ def _finish(world: Embedded) -> None:
         print((world.folder / "worker.log").read_text()[-3000:], file=sys.stderr)
 
 
-def _judged(world: Embedded, *, in_flight: int) -> Verdict:
+def _judged(world: Any, *, in_flight: int, repeats_nothing: bool = False) -> Verdict:
     found = judge(world.ledger, world.sessions(), tasks=world.tasks, answered=world.results(), in_flight=in_flight)
     end = time.monotonic() + ORPHAN_SECONDS
     while (left := orphans(world.ledger)) and time.monotonic() < end:
         time.sleep(0.05)
     found.orphans = len(left)
-    return found.check()
-
-
-def _show(title: str, verdicts: list[Verdict], *, kills: int, seconds: float) -> bool:
-    """A table of sums, and what is wrong."""
-    names = [each.name for each in fields(Verdict) if each.name not in ("problems", "in_flight")]
-    print(f"{title}: {kills} kills, {seconds:.1f} s")
-    for name in names:
-        print(f"  {name.replace('_', ' '):<14}{sum(getattr(each, name) for each in verdicts):>8,}")
-    problems = [problem for each in verdicts for problem in each.problems]
-    for problem in problems[:10]:
-        print(f"  WRONG: {problem}")
-    return not problems
+    return found.check(repeats_nothing=repeats_nothing)
 
 
 # -- what is asked for
 
 
-def on_the_journal(given: argparse.Namespace, folder: Path, *, seed: int) -> tuple[str, list[Verdict], int]:
-    world = Embedded(
-        folder, tasks=given.tasks, steps=given.steps, concurrency=given.concurrency, pause_seconds=given.pause
+def on_the_journal(given: argparse.Namespace, folder: Path) -> tuple[str, list[Verdict]]:
+    world = _embedded(given, folder, tasks=given.tasks)
+    kills = random_kills(world, kills=given.kills, chance=random.Random(given.seed))
+    return f"journal, {kills} times kill -9 at random", [_judged(world, in_flight=kills * given.concurrency)]
+
+
+def at_every_record(given: argparse.Namespace, folder: Path) -> tuple[str, list[Verdict]]:
+    given.concurrency, given.pause = 1, 0.0
+    worlds, kills = every_record(lambda place: _embedded(given, place, tasks=1), folder)
+    return f"journal, {kills} times kill -9, at every record", [_judged(world, in_flight=1) for world in worlds]
+
+
+def _embedded(given: argparse.Namespace, folder: Path, *, tasks: int) -> Embedded:
+    return Embedded(
+        folder,
+        tasks=tasks,
+        steps=given.steps,
+        concurrency=given.concurrency,
+        pause_seconds=given.pause,
+        seed=given.seed,
     )
-    kills = random_kills(world, kills=given.kills, chance=random.Random(seed))
-    return f"journal, at random (seed {seed})", [_judged(world, in_flight=kills * given.concurrency)], kills
 
 
-def at_every_record(given: argparse.Namespace, folder: Path) -> tuple[str, list[Verdict], int]:
-    worlds, kills = every_record(
-        lambda place: Embedded(place, tasks=1, steps=given.steps, concurrency=1, pause_seconds=0.0), folder
-    )
-    return "journal, at every record", [_judged(world, in_flight=1) for world in worlds], kills
-
-
-def on_a_database(given: argparse.Namespace, folder: Path, *, seed: int) -> tuple[str, list[Verdict], int]:
+def on_a_database(given: argparse.Namespace, folder: Path) -> tuple[str, list[Verdict]]:
     import distributed
 
-    number = signal.SIGTERM if given.signal == "TERM" else signal.SIGKILL
-    with _database(given.database, folder) as url:
+    chance = random.Random(given.seed)
+    with _database(given.database, folder) as (url, server):
         world = distributed.Distributed(
             url=url,
             folder=folder,
@@ -121,59 +124,86 @@ def on_a_database(given: argparse.Namespace, folder: Path, *, seed: int) -> tupl
             workers=given.workers,
             concurrency=given.concurrency,
             pause_seconds=given.pause,
+            seed=given.seed,
         )
         if given.every_record:
-            kills = distributed.every_record(world, kills=given.kills)
+            faults = distributed.every_record(world, kills=given.kills)
         else:
-            kills = distributed.random_kills(world, kills=given.kills, number=number, chance=random.Random(seed))
-        in_flight = 0 if given.signal == "TERM" else kills * given.concurrency
-        verdict = _judged(world, in_flight=in_flight)  # type: ignore[arg-type]
-    if given.signal == "TERM" and (verdict.unknown or verdict.retried):
-        verdict.problems.append(
-            f"told to stop, {verdict.unknown} outcomes are unknown and {verdict.retried} calls repeated"
-        )
-    how = "at every record" if given.every_record else f"{given.workers} workers, SIG{given.signal} (seed {seed})"
-    return f"{given.database}, {how}", [verdict], kills
+            faults = distributed.at_random(world, distributed.FAULTS[given.fault], server, given.kills, chance)
+        in_flight = faults * given.concurrency * (given.workers if given.fault == "outage" else 1)
+        is_gentle = given.fault in ("term", "outage")
+        verdict = _judged(world, in_flight=0 if is_gentle else in_flight, repeats_nothing=is_gentle)
+        if verdict.problems:
+            (folder / "sessions.txt").write_text("\n".join(str(fact) for facts in world.sessions() for fact in facts))
+    what = "kill -9, each one record later" if given.every_record else _WHAT[given.fault]
+    return f"{given.database}, {given.workers} workers, {faults} times {what}", [verdict]
+
+
+_WHAT = {
+    "kill": "kill -9 at random",
+    "term": "SIGTERM at random",
+    "outage": "the server stopped as by a crash, and started",
+    "cut": "a connection cut by the server",
+}
 
 
 @contextmanager
-def _database(kind: str, folder: Path) -> Generator[str]:
+def _database(kind: str, folder: Path) -> Generator[tuple[str, Any]]:
     if kind == "sqlite":
-        yield f"sqlite:///{folder}/runs.db"
+        yield f"sqlite:///{folder}/runs.db", None
         return
     sys.path.insert(0, str(Path(__file__).parents[1] / "servers"))
     from postgres import running
 
     with running() as server:
-        yield server.new_database()
+        yield server.new_database(), server
 
 
-def main() -> int:
+def _given() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=None, help="of the moments of the kills")
-    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--kills", type=int, default=20, help="or other faults")
     parser.add_argument("--tasks", type=int, default=40)
     parser.add_argument("--steps", type=int, default=4, help="of each task, before its answer")
     parser.add_argument("--concurrency", type=int, default=6, help="tasks at once in each process")
     parser.add_argument("--pause", type=float, default=0.02, help="seconds that something takes, at most")
-    parser.add_argument("--every-record", action="store_true", help="kill before and after every record of one task")
+    parser.add_argument("--every-record", action="store_true", help="kill before and after every record")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], help="workers on a database, not the journal")
     parser.add_argument("--workers", type=int, default=3)
-    parser.add_argument("--signal", choices=["KILL", "TERM"], default="KILL", help="what ends a worker")
+    parser.add_argument("--fault", choices=_WHAT, default="kill", help="what is done, at random moments")
     given = parser.parse_args()
-    seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
+    if (given.fault != "kill" and given.database is None) or (
+        given.fault in ("outage", "cut") and given.database == "sqlite"
+    ):
+        parser.error(f"--fault {given.fault} needs --database postgresql")
+    return given
+
+
+def _repeat(seed: int) -> str:
+    """The command that does the same once more."""
+    words = [word for word in sys.argv[1:] if not word.startswith("--seed=")]
+    if "--seed" in words:
+        del words[(at := words.index("--seed")) : at + 2]
+    return shlex.join(["python", "tests/chaos", *words, "--seed", str(seed)])
+
+
+def main() -> int:
+    given = _given()
     for module in ("mcp.client.session", "mcp.types", "glm_agent.mcp.servers", "glm_agent.mcp.owner"):
         importlib.import_module(module)  # what is there before the fork need not be loaded in every process
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        started = time.monotonic()
-        if given.database:
-            title, verdicts, kills = on_a_database(given, Path(folder), seed=seed)
-        elif given.every_record:
-            title, verdicts, kills = at_every_record(given, Path(folder))
-        else:
-            title, verdicts, kills = on_the_journal(given, Path(folder), seed=seed)
-        is_good = _show(title, verdicts, kills=kills, seconds=time.monotonic() - started)
-    return 0 if is_good else 1
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    started = time.monotonic()
+    run = on_a_database if given.database else at_every_record if given.every_record else on_the_journal
+    title, verdicts = run(given, folder)
+    total = reduce(add, verdicts)
+    print(f"{title}, {time.monotonic() - started:.1f} s")
+    for line in (*total.lines(), f"again with: {_repeat(given.seed)}"):
+        print(f"  {line}")
+    if total.problems:
+        print(f"  what happened is in {folder}")
+        return 1
+    shutil.rmtree(folder)
+    return 0
 
 
 if __name__ == "__main__":

@@ -6,17 +6,19 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from embedded import die_at, has_ended, servers, silence
 from world import Ledger, WorldModel, tools
 
 from glm_agent import Agent
 from glm_agent.durable import queue_in, sessions_in
 from glm_agent.durable.queue import TurnSpec
-from glm_agent.durable.session import DatabaseSession
+from glm_agent.durable import session
 
 QUIET_SECONDS = 60.0
 """Where nothing has happened for so long, nothing will."""
@@ -33,6 +35,7 @@ class Distributed:
     workers: int
     concurrency: int
     pause_seconds: float
+    seed: int
     running: list[int] = field(default_factory=list[int])
 
     def __post_init__(self) -> None:
@@ -51,7 +54,7 @@ class Distributed:
             os.chdir(self.folder)
             silence(self.folder / f"worker-{os.getpid()}.log")
             if dies_at is not None:
-                die_at(DatabaseSession, "_write", dies_at)
+                die_at(session, "keep", dies_at)
             self._serve()
         finally:
             os._exit(1)
@@ -102,7 +105,7 @@ class Distributed:
 
         async def one(work: Any) -> Any:
             agent = Agent(
-                WorldModel(self.ledger, steps=self.steps, pause_seconds=self.pause_seconds),
+                WorldModel(self.ledger, steps=self.steps, pause_seconds=self.pause_seconds, seed=self.seed),
                 tools=tools(self.ledger, pause_seconds=self.pause_seconds),
                 mcp_servers=servers(self.folder / "world.db"),
                 journal=work.sessions,
@@ -115,35 +118,85 @@ class Distributed:
         worker._serve(self.url, [], self.concurrency, 20.0, 50, tell=print)
 
 
-def random_kills(world: Distributed, *, kills: int, number: int, chance: random.Random) -> int:
-    """Kill one of the workers so often, each time putting a new one in its place; how many were killed."""
+Fault = Callable[[Distributed, Any, random.Random], None]
+
+
+def kill(world: Distributed, _server: Any, chance: random.Random) -> None:
+    """One of the workers dies, and a new one comes."""
+    world.kill(chance, signal.SIGKILL)
+    world.start()
+
+
+def term(world: Distributed, _server: Any, chance: random.Random) -> None:
+    """One of the workers is told to stop, and a new one comes."""
+    world.kill(chance, signal.SIGTERM)
+    world.start()
+
+
+def outage(_world: Distributed, server: Any, chance: random.Random) -> None:
+    """The server ends as by a crash and is away for a while."""
+    server.server.stop(signal.SIGQUIT)
+    time.sleep(chance.uniform(0.0, 3.0))
+    server.server.start()
+
+
+def cut(world: Distributed, _server: Any, chance: random.Random) -> None:
+    """The server ends a connection: of records, of a gate, or the one whose lock says that a worker lives."""
+    others = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with psycopg.connect(world.url, autocommit=True) as connection:
+        pids = [pid for (pid,) in connection.execute(f"{others} AND application_name LIKE 'glm-agent%' ORDER BY pid")]
+        if pids:
+            connection.execute("SELECT pg_terminate_backend(%s)", (chance.choice(pids),))
+
+
+FAULTS: dict[str, Fault] = {"kill": kill, "term": term, "outage": outage, "cut": cut}
+
+
+def at_random(world: Distributed, fault: Fault, server: Any, count: int, chance: random.Random) -> int:
+    """Let something happen so often, each time after the work has gone on; how often it did."""
     for _ in range(world.workers):
         world.start()
     done = 0
-    while done < kills and world.done() < world.tasks:
-        before = world.ledger.count()
-        since = time.monotonic()
-        while world.ledger.count() == before and time.monotonic() - since < QUIET_SECONDS:
-            time.sleep(0.01)
+    while done < count and world.done() < world.tasks:
+        _goes_on(world)
         time.sleep(chance.uniform(0.1, 1.0))
-        world.kill(chance, number)
-        world.start()
+        fault(world, server, chance)
         done += 1
     world.finish()
     return done
 
 
+def _goes_on(world: Distributed) -> None:
+    before, since = world.ledger.count(), time.monotonic()
+    while world.ledger.count() == before and time.monotonic() - since < QUIET_SECONDS:
+        time.sleep(0.01)
+
+
 def every_record(world: Distributed, *, kills: int) -> int:
-    """Worker after worker kills itself one record later than the one before; how many did."""
-    for number in range(kills):
-        world.start(dies_at=number)
-        since = time.monotonic()
-        while not has_ended(world.running[-1]) and time.monotonic() - since < QUIET_SECONDS:
-            time.sleep(0.02)
-        if not has_ended(world.running[-1]):
-            world.finish()  # there is nothing left to do, so it has no such record
-            return number
-        os.waitpid(world.running.pop(), 0)
+    """As many workers as ever, each of which kills itself one record later than the one before; how many did."""
+    begun = 0
+    while begun < kills:
+        while len(world.running) < world.workers and begun < kills:
+            world.start(dies_at=begun)
+            begun += 1
+        _await_death(world)
+        if world.done() == world.tasks:
+            break
+    died = begun - len(world.running)
     world.start()
     world.finish()
-    return kills
+    return died
+
+
+def _await_death(world: Distributed) -> None:
+    """Until one of the workers has ended, or nothing is left to do."""
+    since = time.monotonic()
+    while time.monotonic() - since < QUIET_SECONDS:
+        for pid in [*world.running]:
+            if has_ended(pid):
+                os.waitpid(pid, 0)
+                world.running.remove(pid)
+                return
+        if world.done() == world.tasks:
+            return
+        time.sleep(0.05)

@@ -27,9 +27,11 @@ def servers(ledger: Path) -> list[Any]:
 class Embedded:
     """A batch in one process, on the journal."""
 
-    def __init__(self, folder: Path, *, tasks: int, steps: int, concurrency: int, pause_seconds: float) -> None:
+    def __init__(
+        self, folder: Path, *, tasks: int, steps: int, concurrency: int, pause_seconds: float, seed: int
+    ) -> None:
         self.folder, self.tasks, self.steps = folder, tasks, steps
-        self.concurrency, self.pause_seconds = concurrency, pause_seconds
+        self.concurrency, self.pause_seconds, self.seed = concurrency, pause_seconds, seed
         self.ledger = Ledger(folder / "world.db")
         self.ledger.prepare()
         self.answered = 0
@@ -68,7 +70,7 @@ class Embedded:
     def _batch(self) -> Batch:
         return Batch(
             [{"key": f"t{number}", "prompt": f"t{number}"} for number in range(self.tasks)],
-            model=WorldModel(self.ledger, steps=self.steps, pause_seconds=self.pause_seconds),
+            model=WorldModel(self.ledger, steps=self.steps, pause_seconds=self.pause_seconds, seed=self.seed),
             tools=tools(self.ledger, pause_seconds=self.pause_seconds),
             mcp_servers=servers(self.folder / "world.db"),
             permissions=Policy(),
@@ -78,7 +80,7 @@ class Embedded:
         )
 
 
-def die_at(kind: type, method: str, place: int) -> None:
+def die_at(kind: Any, method: str, place: int) -> None:
     """Kill this process at a record: the method that every record goes through is counted."""
     keep, seen = getattr(kind, method), itertools.count()
 

@@ -1,12 +1,13 @@
-"""What the ledger and the sessions say together: the figures of the table, and what is wrong with them."""
+"""What the ledger and the sessions say together: the figures of the report, and what is wrong with them."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from world import Ledger
 
@@ -48,16 +49,39 @@ class Verdict:
     """Requests that may have been lost with their process, at most."""
     problems: list[str] = field(default_factory=list[str])
 
-    def check(self) -> Verdict:
-        """Find out what must not be."""
+    def __add__(self, other: Verdict) -> Verdict:
+        sums: dict[str, Any] = {
+            each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(self)
+        }
+        return Verdict(**sums)
+
+    def check(self, *, repeats_nothing: bool = False) -> Verdict:
+        """Find out what must not be; ``repeats_nothing``: nobody died, so nothing may be unknown or begun again."""
         for name in ("lost", "missing", "extra", "twice", "untold", "orphans"):
             if count := getattr(self, name):
                 self.problems.append(f"{name}: {count}")
         if self.asked - self.recorded > self.in_flight:
+            again = self.asked - self.recorded
+            self.problems.append(f"{again} answers were asked for again, and {self.in_flight} can have been lost")
+        if repeats_nothing and (self.unknown or self.retried):
             self.problems.append(
-                f"{self.asked - self.recorded} answers were asked for again, and {self.in_flight} were lost"
+                f"nobody was killed, and {self.unknown} outcomes are unknown and {self.retried} calls were repeated"
             )
         return self
+
+    def lines(self) -> Iterator[str]:
+        """The report."""
+        yield f"tasks                   {self.tasks:>7,}, lost {self.lost}"
+        yield f"answers of the model    {self.recorded:>7,}, asked for again {self.asked - self.recorded}"
+        yield f"calls of tools          {self.calls:>7,}"
+        yield f"effects with a key              missing {self.missing}, extra {self.extra}; begun again {self.retried}"
+        yield f"effects without a key           twice {self.twice}"
+        yield (
+            f"outcomes nobody knows   {self.unknown:>7,}, untold {self.untold}; "
+            f"of them had happened {self.unknown_done}; found out by asking {self.reconciled}"
+        )
+        yield f"processes left behind           {self.orphans}"
+        yield from (f"WRONG: {problem}" for problem in self.problems[:10])
 
 
 def judge(ledger: Ledger, sessions: Iterable[Sequence[Fact]], *, tasks: int, answered: int, in_flight: int) -> Verdict:

@@ -47,8 +47,10 @@ class Ledger:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(SCHEMA)
 
-    def asked(self, task: str, step: int) -> None:
+    def asked(self, task: str, step: int) -> int:
+        """The model was asked; how often it was, for this step."""
         self._run("INSERT INTO asked VALUES (?, ?)", task, step)
+        return int(self._run("SELECT count(*) FROM asked WHERE task = ? AND step = ?", task, step)[0][0])
 
     def began(self, kind: str, name: str) -> None:
         self._run("INSERT INTO began VALUES (?, ?)", kind, name)
@@ -113,24 +115,24 @@ def tools(ledger: Ledger, *, pause_seconds: float) -> list[Any]:
 
 
 class WorldModel:
-    """Asks for a random number of random calls in each of some steps, another one each time it is asked."""
+    """Asks for some of the tools in each of some steps, and for others whenever it is asked once more: by the seed."""
 
     name = "glm-5.3"
 
-    def __init__(self, ledger: Ledger, *, steps: int, pause_seconds: float, kinds: tuple[str, ...] = KINDS) -> None:
-        self._ledger, self._steps, self._pause, self._kinds = ledger, steps, pause_seconds, kinds
+    def __init__(self, ledger: Ledger, *, steps: int, pause_seconds: float, seed: int) -> None:
+        self._ledger, self._steps, self._pause, self._seed = ledger, steps, pause_seconds, seed
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelResponse, None]:
         task = next(message.text for message in request.messages if isinstance(message, UserMessage))
         step = sum(isinstance(message, ModelResponse) for message in request.messages)
-        self._ledger.asked(task, step)
+        times = self._ledger.asked(task, step)
         await anyio.sleep(random.uniform(0, self._pause))
-        calls = tuple(self._calls(task, step)) if step < self._steps else ()
+        calls = tuple(self._calls(task, step, times)) if step < self._steps else ()
         text = "" if calls else f"{task} done"
         yield ModelResponse(text=text, tool_calls=calls, usage=Usage(input_tokens=10, output_tokens=10))
 
-    def _calls(self, task: str, step: int) -> Iterator[ToolCall]:
-        chance = random.SystemRandom()
+    def _calls(self, task: str, step: int, times: int) -> Iterator[ToolCall]:
+        chance = random.Random(f"{self._seed}/{task}/{step}/{times}")
         for place in range(chance.randint(1, 4)):
             name = f"{task}/{step}/{place}/{chance.randrange(10**9)}"
-            yield ToolCall(id=f"c{place}", name=chance.choice(self._kinds), arguments=f'{{"name": "{name}"}}')
+            yield ToolCall(id=f"c{place}", name=chance.choice(KINDS), arguments=f'{{"name": "{name}"}}')
