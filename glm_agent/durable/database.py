@@ -28,6 +28,9 @@ from glm_agent.journal.database import make_folder
 APPLICATION: Final = "glm-agent"
 CONNECT_SECONDS: Final = 10
 
+_CONNECTIONS: Final = 20
+"""Kept open. A server is asked for no more: those beyond would be made and closed all the time."""
+
 _FREE_BYTES: Final = 64 * 2**20
 """With less room than this nothing new is begun: SQLite on a full disk cannot even say what failed."""
 _PRAGMAS: Final = ("busy_timeout=30000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON")
@@ -61,17 +64,19 @@ class Database:
     @property
     def exists(self) -> bool:
         """Whether there may be anything to read: reading makes no file."""
-        return self.address.path is None or self.address.path.exists()
+        return self.address.path is None or os.path.exists(self.address.path)
 
     @cached_property
     def engine(self) -> sa.Engine:
         """Connections to it, for us and for the engine of steps."""
         if self.address.path is None:
             arguments = {"connect_timeout": CONNECT_SECONDS, "application_name": APPLICATION}
-            server = sa.create_engine(self.address.url, pool_size=20, pool_pre_ping=True, connect_args=arguments)
+            server = sa.create_engine(
+                self.address.url, pool_size=_CONNECTIONS, max_overflow=0, pool_pre_ping=True, connect_args=arguments
+            )
             event.listen(server, "handle_error", _note_absence)
             return server
-        engine = sa.create_engine(self.address.url, pool_size=20, max_overflow=20)
+        engine = sa.create_engine(self.address.url, pool_size=_CONNECTIONS, max_overflow=_CONNECTIONS)
         event.listen(engine, "connect", _settle)
         return engine
 
