@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -12,11 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import typer
+import yaml
 
 import glm_agent
+from glm_agent.agent.task import load_task
+from glm_agent.batch.results import result_schema
 from glm_agent.cli.app import app
+from glm_agent.cli.formats import line_schema
+from glm_agent.journal import Journal
+from glm_agent.mcp.sources import read_servers
+from glm_agent.simulate.scenario_file import scenario_of
 
 ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -171,3 +180,38 @@ def test_python_that_is_shown_imports_what_is_there_and_calls_it_as_it_is_called
         if keyword.arg and may_be and not any(takes(one, keyword.arg) for one in may_be)
     ]
     assert misnamed == []
+
+
+# -- files ------------------------------------------------------------------------------------------------
+
+
+NAMES = {name: name for name in ("HOME", "TOKEN", "SECRET", "port")}
+
+
+@pytest.mark.parametrize("piece", [*fenced("json")], ids=lambda piece: f"{piece.file.name}:{piece.line}")
+def test_json_that_is_shown_is_what_it_says_it_is(piece: Piece, tmp_path: Path) -> None:
+    match json.loads(piece.text):
+        case {"mcpServers": entries}:
+            (tmp_path / ".mcp.json").write_text(piece.text)
+            servers, _ = read_servers([str(tmp_path / ".mcp.json")], environ=NAMES)
+            assert [server.name for server in servers] == list(entries)
+        case {"kind": "result"} as result:
+            jsonschema.validate(result, line_schema())
+        case {"kind": "batch_result"} as result:
+            jsonschema.validate(result, result_schema())
+        case {"format": "glm-agent-session"} as header:
+            assert Journal(tmp_path / "j.db").import_([json.dumps(header)], session_id="s") == "s"
+        case other:
+            raise AssertionError(f"nobody says what this is: {other}")
+
+
+@pytest.mark.parametrize("piece", [*fenced("yaml")], ids=lambda piece: f"{piece.file.name}:{piece.line}")
+def test_a_scenario_that_is_shown_can_be_loaded(piece: Piece) -> None:
+    shown = yaml.safe_load(piece.text)
+    scenario_of(shown if isinstance(shown, dict) else {"version": 1, "steps": shown})
+
+
+@pytest.mark.parametrize("piece", [*fenced("markdown")], ids=lambda piece: f"{piece.file.name}:{piece.line}")
+def test_a_task_that_is_shown_can_be_loaded(piece: Piece, tmp_path: Path) -> None:
+    (tmp_path / "TASK.md").write_text(piece.text)
+    assert "${" not in load_task(tmp_path / "TASK.md").prompt
