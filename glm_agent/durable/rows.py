@@ -11,6 +11,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from itertools import chain, count
 from typing import Any, Final, cast
@@ -138,12 +139,25 @@ def _runs(database: Database, **filters: Any) -> dict[str, list[Run]]:
 
 
 def _statuses(database: Database, **filters: Any) -> Iterable[WorkflowStatus]:
-    offset = 0
-    while page := database.client.list_workflows(name=TURN, limit=_PAGE, offset=offset, **filters):
-        yield from page
-        offset += len(page)
-        if len(page) < _PAGE:
+    """In pages, each from the moment where the last one ended: what happens to runs meanwhile moves none of them."""
+    limit, since, seen = _PAGE, 0, set[str]()
+    while True:
+        page = database.client.list_workflows(name=TURN, limit=limit, start_time=_iso(since), **filters)
+        yield from (status for status in page if status.workflow_id not in seen)
+        if len(page) < limit:
             return
+        last = page[-1].created_at or 0
+        if last == since:  # many were put at one moment, and a database may name any of them first
+            limit *= 2
+        else:
+            seen.clear()
+        seen.update(status.workflow_id for status in page)
+        since = last
+
+
+def _iso(milliseconds: int) -> str:
+    """As the engine reads it; in the middle of the millisecond, since it cuts."""
+    return datetime.fromtimestamp((milliseconds + 0.5) / 1000, UTC).isoformat()
 
 
 @cache

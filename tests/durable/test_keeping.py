@@ -13,7 +13,7 @@ from sqlalchemy import event
 
 from glm_agent import Agent
 from glm_agent.durable import engine as engines
-from glm_agent.durable import keeping, queue_in, sessions_in, worker_on
+from glm_agent.durable import keeping, queue_in, rows, sessions_in, worker_on
 from glm_agent.durable.address import Address
 from glm_agent.durable.database import Database
 from glm_agent.durable.keeping import Owned, Step, TakenAway, keep
@@ -138,3 +138,13 @@ def test_a_step_whose_confirmation_was_lost_is_sent_again_and_kept_once(
     assert len(sent) == 1
     with sessions_in(url) as store:
         assert [fact.text for fact in store.facts("one") if isinstance(fact, UserMessage)] == ["once"]
+
+
+def test_runs_that_were_put_at_one_moment_are_all_listed_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "_PAGE", 3)
+    with queue_in(url) as queue:
+        for first in (0, 2, 12):
+            queue.put(TurnSpec(session=f"s{number}", prompt="hello") for number in range(first, first + 10))
+        assert sorted(run.session for run in queue.runs()) == sorted(f"s{number}" for number in range(22))
+        assert len(queue.runs(status="ENQUEUED")) == 22
+        assert queue.runs(status="PENDING") == []
