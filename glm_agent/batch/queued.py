@@ -5,12 +5,14 @@ Whoever puts them there need not stay: the workers go on, and the same command f
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import anyio
 import anyio.to_thread
@@ -21,6 +23,7 @@ from glm_agent.batch.progress import Progress
 from glm_agent.batch.results import OPEN_REASONS, BatchResult, TaskFailure, TaskTokens
 from glm_agent.batch.source import key_hash, session_of
 from glm_agent.durable import queue_in, sessions_in
+from glm_agent.errors import JournalError
 from glm_agent.messages import JsonObject, StopReason, Usage, UserMessage
 from glm_agent.models.catalog import cost_usd
 
@@ -32,11 +35,16 @@ POLL_SECONDS: Final = 0.5
 """Between two looks for results, each a query over what ended since the one before."""
 _QUIET_SECONDS: Final = 15.0
 """Workers look into their queues five times a second."""
+_AWAY_SECONDS: Final = 30.0
+"""Between two looks for a database that is away, at most."""
 _PUT_AT_ONCE: Final = 500
 """Tasks between which the loop sees to other things."""
 _OVER: Final = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 _OVERLAP_SECONDS: Final = 10.0
 """Processes that end turns have clocks of their own."""
+
+
+_T = TypeVar("_T")
 
 
 class QueuedTasks:
@@ -61,20 +69,21 @@ class QueuedTasks:
         self._is_retried, self._priority = is_retried, priority
         self._progress, self._on_notice = progress, on_notice
         self._fetched = set[str]()
+        self._was_there = False
 
     async def put(self, todo: Iterable[Item], *, is_known: bool) -> None:
         """Put what waits or runs nowhere yet into the queue."""
-        runs = await anyio.to_thread.run_sync(self._runs) if is_known else {}
+        runs = await self._patiently(self._runs) if is_known else {}
         specs = (spec for item in todo if (spec := self._spec(item, runs)) is not None)
         while chunk := await anyio.to_thread.run_sync(_chunk, specs):
-            await anyio.to_thread.run_sync(self._put, chunk)
+            await self._patiently(partial(self._put, chunk))
 
     async def results(self, wanted: set[bytes]) -> AsyncGenerator[BatchResult]:
         """Results of these keys as they come, until each has one."""
         since, last = None, time.monotonic()
         while wanted:
             asked = time.time()
-            for result in await anyio.to_thread.run_sync(self._ended, since):
+            for result in await self._patiently(partial(self._ended, since)):
                 key = key_hash(result.key)
                 if key in wanted:
                     wanted.discard(key)
@@ -82,7 +91,7 @@ class QueuedTasks:
                     yield result
             since = asked - _OVERLAP_SECONDS
             if wanted:
-                self._progress.running = await anyio.to_thread.run_sync(self._running)
+                self._progress.running = await self._patiently(self._running)
                 self._look_for_workers(is_quiet=time.monotonic() - last > _QUIET_SECONDS)
                 await anyio.sleep(POLL_SECONDS)
 
@@ -101,6 +110,26 @@ class QueuedTasks:
     def close(self) -> None:
         self._queue.close()
         self._sessions.close()
+
+    async def _patiently(self, work: Callable[[], _T]) -> _T:
+        """Work that is harmless when it is done twice, once the database is back where it went away meanwhile."""
+        attempt = 0
+        while True:
+            try:
+                found = await anyio.to_thread.run_sync(work)
+            except JournalError as error:
+                if not self._was_there:
+                    raise
+                attempt += 1
+                if attempt == 1:
+                    self._on_notice(f"waits: {error}")
+                self._progress.waiting = "waiting for the database"
+                await anyio.sleep(min(_AWAY_SECONDS, 2.0**attempt) * random.uniform(0.5, 1.0))
+                continue
+            self._was_there = True
+            if attempt:
+                self._progress.waiting = ""
+            return found
 
     # -- putting
 

@@ -9,21 +9,24 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import psycopg
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
 from dbos import error as dbos_errors
+from dbos._sys_db import db_retry  # pyright: ignore[reportPrivateUsage]
 from sqlalchemy import event, exc
 from sqlalchemy.schema import CreateTable
 
 from glm_agent.durable.address import Address
 from glm_agent.errors import JournalError
 from glm_agent.journal.database import make_folder
+
+_T = TypeVar("_T")
 
 APPLICATION: Final = "glm-agent"
 CONNECT_SECONDS: Final = 10
@@ -149,8 +152,8 @@ class Database:
 
     def keep_blob(self, session: str, digest: str, data: bytes) -> None:
         values = {"session": session, "digest": digest, "data": data}
-        with self.explained(), suppress(exc.IntegrityError), self.engine.begin() as connection:
-            connection.execute(sa.insert(self.blobs).values(values))
+        with self.explained(), suppress(exc.IntegrityError):
+            self._lasting(lambda connection: connection.execute(sa.insert(self.blobs).values(values)))
 
     def blob(self, session: str, digest: str) -> bytes:
         where = (self.blobs.c.session == session) & (self.blobs.c.digest == digest)
@@ -185,14 +188,25 @@ class Database:
     def left_decisions(self, session: str) -> list[tuple[int, str]]:
         """Place and text of each, in the order of the places."""
         query = sa.select(self.inbox.c.place, self.inbox.c.data).where(self.inbox.c.session == session)
-        with self.explained(), self.engine.connect() as connection:
-            return [(row.place, row.data) for row in connection.execute(query.order_by(self.inbox.c.place))]
+        with self.explained():
+            found = self._lasting(lambda connection: connection.execute(query.order_by(self.inbox.c.place)).all())
+        return [(row.place, row.data) for row in found]
 
     def clear_decisions(self, session: str, place: int) -> bool:
         """Of the request at that place, and of those before it; False where there is none."""
         where = (self.inbox.c.session == session) & (self.inbox.c.place <= place)
-        with self.explained(), self.engine.begin() as connection:
-            return connection.execute(sa.delete(self.inbox).where(where)).rowcount > 0
+        with self.explained():
+            return self._lasting(lambda connection: connection.execute(sa.delete(self.inbox).where(where)).rowcount) > 0
+
+    def _lasting(self, work: Callable[[sa.Connection], _T]) -> _T:
+        """Work in a transaction, once the server is back where it is away: a running turn must not fail of that."""
+
+        @db_retry()
+        def attempt() -> _T:
+            with self.engine.begin() as connection:
+                return work(connection)
+
+        return attempt()
 
     @contextmanager
     def explained(self) -> Generator[None]:

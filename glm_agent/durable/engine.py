@@ -12,6 +12,7 @@ import atexit
 import contextvars
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
@@ -34,6 +35,9 @@ STEPS_VERSION: Final = "glm-agent-steps-1"
 
 CLOSE_SECONDS: Final = 15.0
 """How long a turn may take to close what it opened; a server's own end is bounded at 10 s."""
+
+AWAY_SECONDS: Final = 30.0
+"""Between two words about a database that is away."""
 
 Runner: TypeAlias = workflows.Entrance
 """What a worker does with a turn: from the id of its run and its spec to the outcome, as JSON."""
@@ -248,7 +252,14 @@ def _quieten() -> None:
 
 
 class _Forward(logging.Handler):
+    _quiet_until = 0.0
+
     def emit(self, record: logging.LogRecord) -> None:
         # Only trouble with the database is news: what becomes of turns is said by ourselves.
-        level = record.levelno if "atabase connection" in record.getMessage() else logging.DEBUG
-        _log.log(level, "%s", record.getMessage().splitlines()[0][:300])
+        line = record.getMessage().splitlines()[0]
+        if "atabase connection" not in line:
+            _log.debug("%s", line[:300])
+        elif time.monotonic() > self._quiet_until:  # every turn and every thread of the engine meets it
+            self._quiet_until = time.monotonic() + AWAY_SECONDS
+            reason = line.partition("failed: ")[2].removeprefix("(psycopg.OperationalError) ") or line
+            _log.log(record.levelno, "waits for the database, and goes on when it is back (%s)", reason[:200])
