@@ -79,6 +79,9 @@ def test_every_link_leads_somewhere() -> None:
 # -- commands ---------------------------------------------------------------------------------------------
 
 
+COMMANDS: Any = typer.main.get_command(app)
+
+
 def command_lines() -> Iterator[Piece]:
     """What stands behind a prompt, continued lines as one, and what prose and help name."""
     for block in fenced("console"):
@@ -108,7 +111,7 @@ def invocations(line: str) -> Iterator[list[str]]:
 
 def wrong(words: list[str]) -> str:
     """What the command line would not know in these words."""
-    command: Any = typer.main.get_command(app)
+    command = COMMANDS
     names: list[str] = []
     while words and hasattr(command, "commands") and not words[0].startswith("-"):
         if words[0] not in command.commands:
