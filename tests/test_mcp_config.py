@@ -16,6 +16,7 @@ from glm_agent.mcp import names
 from glm_agent.mcp.config import ServerConfig
 from glm_agent.mcp.lines import json_positions, plain_json
 from glm_agent.mcp.sources import read_servers
+from glm_agent.mcp.token_store import FileTokens
 
 
 def read(path: Path, text: str, **environ: str) -> tuple[tuple[ServerConfig, ...], tuple[str, ...]]:
@@ -267,6 +268,41 @@ def test_a_file_that_no_editor_wrote_is_one_sentence(tmp_path: Path, data: bytes
     path.write_bytes(data)
     with pytest.raises(ConfigurationError, match=said):
         read_servers([path], environ={})
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "said"),
+    [
+        ("Authorization", "Bearer schlüssel", "character 12 of its value, one that is not ASCII"),
+        ("X-Key", "wonder\nland", "character 7 of its value, a line break"),
+        ("X-Key", "wonderland\x7f", "character 11 of its value, a control character"),
+        ("X Key", "wonderland", "'X Key' cannot be the name of a header"),
+    ],
+)
+def test_a_header_that_http_cannot_carry_is_named_and_its_value_is_not(
+    tmp_path: Path, header: str, value: str, said: str
+) -> None:
+    text = json.dumps({"mcpServers": {"shop": {"url": "https://x.example/mcp", "headers": {header: value}}}})
+    found = complaint(tmp_path / ".mcp.json", text)
+    assert said in found
+    assert f"server 'shop': {'the header ' * (' ' not in header)}{header!r}" in found
+    assert value not in found
+    assert "schl" not in found
+
+
+def test_a_user_without_a_home_has_servers_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # a container under a number that nobody has given a name
+    entry = {"command": "~/srv", "cwd": "~/w", "args": ["x"]}
+    config = one(tmp_path / ".mcp.json", entry)
+    assert (config.command, config.cwd) == ("~/srv", str(tmp_path / "~/w"))
+    said = complaint(tmp_path / "b.json", '{"mcpServers": {"s": {"command": "x", "args": ["${userHome}/y"]}}}')
+    assert "'args.0' needs the variable 'HOME', which is not set" in said
+    store = FileTokens()
+    assert store.load("k") == {}
+    with pytest.raises(ConfigurationError, match=r"this user has no home directory\. Set HOME or XDG_DATA_HOME"):
+        store.save("k", {"token": "t"})
 
 
 def test_secrets_are_never_shown(tmp_path: Path) -> None:

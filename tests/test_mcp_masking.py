@@ -124,6 +124,7 @@ def test_a_session_keeps_a_command_without_its_secret_and_finds_it_again(monkeyp
     options = as_typed(mcp_config=["uvx shop --token wonderland", f"uvx other --key {KEYS[0]}", "uvx mcp-server-time"])
     held, dotted, plain = stored(options)["mcp_servers"]
     assert (held, dotted, plain) == ("uvx shop --token ${env:SHOP_TOKEN}", "uvx other --key •••", "uvx mcp-server-time")
+    assert stored(as_typed(mcp_config=[held, dotted, plain]))["mcp_servers"] == (held, dotted, plain)
     assert one(held, SHOP_TOKEN="wonderland").args == ("shop", "--token", "wonderland")
     with pytest.raises(ConfigurationError, match="needs the variable 'SHOP_TOKEN', which is not set"):
         one(held)

@@ -17,6 +17,7 @@ from glm_agent.errors import ConfigurationError, MCPServerError
 from glm_agent.mcp.authorization import OAuth
 from glm_agent.mcp.callbacks import Callbacks
 from glm_agent.mcp.config import ServerConfig
+from glm_agent.mcp.connect import authorization
 from glm_agent.mcp.failure import Refused
 from glm_agent.mcp.login import LoopbackLogin
 from glm_agent.mcp.server import ServerConnection
@@ -72,6 +73,51 @@ async def test_a_login_gives_a_token_and_the_browser_is_opened_once() -> None:
         assert browser.asked == 1
         assert server.registrations == 1
         assert server.grant_types() == ["authorization_code"]
+
+
+@pytest.mark.anyio
+async def test_a_server_that_asks_only_at_a_call_is_logged_in_to_beforehand(tmp_path: Path) -> None:
+    with guarded_server() as server:
+        server.open = {"server/discover", "tools/list"}
+        tokens = FileTokens(tmp_path / "t.json")
+        config = ServerConfig(name="g", transport="http", url=server.url)
+        known = authorization(config, Callbacks(login=Browser(), tokens=tokens))
+        assert known is not None
+        assert not known.has_token
+        with anyio.fail_after(60):
+            assert await known.log_in()
+        assert server.grant_types() == ["authorization_code"]
+        await used(connection(server.url, tokens))
+
+
+@pytest.mark.anyio
+async def test_a_server_that_names_nobody_is_not_logged_in_to() -> None:
+    with guarded_server() as server:
+        config = ServerConfig(name="g", transport="http", url=f"{server.origin}/mcp")
+        server.authorization_server = ""
+        known = authorization(config, Callbacks(login=Browser(), tokens=MemoryTokens()))
+        assert known is not None
+        with anyio.fail_after(60):
+            assert not await known.log_in()
+        assert server.registrations == 0
+
+
+@pytest.mark.anyio
+async def test_a_login_whose_token_cannot_be_kept_is_an_error_and_a_refresh_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    nowhere = FileTokens(tmp_path / "file" / "t.json")
+    with guarded_server() as server:
+        with (
+            anyio.fail_after(60),
+            pytest.raises(MCPServerError, match=r"tokens cannot be kept in '.*t.json'"),
+        ):
+            await connection(server.url, nowhere, Browser()).tools()
+        await used(connection(server.url, FileTokens(tmp_path / "t.json"), Browser()))
+        server.tokens.clear()
+        kept = FileTokens(tmp_path / "t.json")
+        nowhere.load = kept.load  # type: ignore[method-assign]
+        await used(connection(server.url, nowhere))
+        assert server.grant_types()[-1] == "refresh_token"
 
 
 @pytest.mark.anyio

@@ -17,10 +17,11 @@ from anyio.abc import SocketStream
 from mcp import Client, StdioServerParameters
 
 from glm_agent import ToolRegistry, tool
-from glm_agent.errors import ConfigurationError
+from glm_agent.errors import AgentError, ConfigurationError
 from glm_agent.serve.listen import is_loopback, serve_http
 from glm_agent.serve.server import ToolServer
 from glm_agent.serve.sessions import Sessions
+from glm_agent.serve.stdin import lines
 
 sys.path.insert(0, str(Path(__file__).parent / "servers"))
 from serving import TOOLS, command, served
@@ -303,6 +304,37 @@ def test_a_client_that_leaves_before_its_answer_ends_the_server_without_a_word(t
         process.stdout.close()
         say(process, {"jsonrpc": "2.0", "id": 2, "method": "ping"})
         assert process.wait(SECONDS) == 0
+
+
+@pytest.mark.parametrize(
+    ("stdout", "code", "said"),
+    [
+        ("/dev/full", 1, "error: the answers cannot be written to standard output: No space left on device\n"),
+        ("/dev/null", 2, "error: standard output is closed, or leads nowhere: no client can read the answers"),
+    ],
+)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_an_output_that_takes_nothing_is_one_line(stdout: str, code: int, said: str, tmp_path: Path) -> None:
+    (tmp_path / "tools.py").write_text(TOOLS)
+    with open(stdout, "wb") as nowhere:
+        done = subprocess.run(
+            command("./tools.py"),
+            cwd=tmp_path,
+            input=json.dumps(OPENING).encode() + b"\n",
+            stdout=nowhere,
+            stderr=subprocess.PIPE,
+            timeout=SECONDS,
+            check=False,
+        )
+    assert (done.returncode, done.stderr.count(b"\n")) == (code, 1)
+    assert done.stderr.decode().startswith(said)
+
+
+@pytest.mark.anyio
+async def test_an_input_without_lines_ends_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("glm_agent.serve.stdin.MAX_MESSAGE", 1 << 20)
+    with open("/dev/zero", "rb") as endless, pytest.raises(AgentError, match="a line of more than 1 MiB"):  # noqa: ASYNC230
+        await anext(lines(endless.fileno()))
 
 
 @pytest.mark.anyio

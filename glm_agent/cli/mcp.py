@@ -10,7 +10,8 @@ import typer
 
 from glm_agent.cli import formats, phrases
 from glm_agent.cli.exits import leave, reporting, say
-from glm_agent.cli.mcp_files import add, lock
+from glm_agent.cli.mcp_files import add
+from glm_agent.cli.mcp_lock import lock
 from glm_agent.cli.mcp_login import login
 from glm_agent.cli.mcp_serve import serve
 from glm_agent.cli.mcp_servers import Sources, play, play_beside, read, show

@@ -1,4 +1,4 @@
-"""``glm-agent mcp add`` and ``mcp lock``: the configuration file, and what its servers' tools were when accepted."""
+"""``glm-agent mcp add``: a server is put into the configuration file."""
 
 from __future__ import annotations
 
@@ -7,19 +7,11 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from glm_agent.cli import formats, phrases
-from glm_agent.cli.exits import fail, leave, reporting, say
-from glm_agent.cli.mcp_servers import Sources, play, read, show
-
-if TYPE_CHECKING:
-    from mcp.types import Tool
-
-    from glm_agent.mcp.config import ServerConfig
-    from glm_agent.mcp.lock import Change
+from glm_agent.cli.exits import fail, reporting, say
 
 
 def add(
@@ -57,72 +49,12 @@ def add(
     say(f"{name} stands in {file}. To see whether it starts: glm-agent mcp check {file}")
 
 
-def lock(
-    sources: Sources = None,
-    *,
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; leave with 1 if something differs.")] = False,
-) -> None:
-    """Start every server, show how its tools differ from those in mcp.lock, and accept them as they are now.
-
-    Example: glm-agent mcp lock .mcp.json
-    """
-    from glm_agent.mcp.lock import Locked, accepted, changes, write
-
-    with reporting():
-        configs = [config for config in read(sources) if not config.is_disabled]
-        offered = play(lambda: _offered(configs), configs)
-        differs = False
-        for config in configs:
-            known = accepted(Path(config.lock)).get(config.name, Locked())
-            found = changes(known, offered[config.name])
-            differs = differs or bool(found)
-            _show_changes(config.name, found, len(offered[config.name]))
-        if not check:
-            for path in dict.fromkeys(config.lock for config in configs):
-                write(Path(path), {config.name: offered[config.name] for config in configs if config.lock == path})
-                say(f"accepted in {path}")
-    leave(int(check and differs))
-
-
-def _show_changes(server: str, found: Sequence[Change], number: int) -> None:
-    formats.write(f"{server}: {phrases.count(number, 'tool')}{'' if found else ', as accepted'}\n")
-    for change in found:
-        formats.write(f"  {change.kind:<8} {phrases.clean(change.name)}\n")
-        for line in change.diff.splitlines():
-            formats.write(f"    {phrases.clean(line)}\n")
-
-
-async def _offered(configs: Sequence[ServerConfig]) -> dict[str, tuple[Tool, ...]]:
-    """The tools of every server, whatever the lock file says. Raises ``MCPServerError``."""
-    import anyio
-
-    from glm_agent.errors import MCPServerError
-    from glm_agent.mcp.servers import MCPServers
-
-    found: dict[str, tuple[Tool, ...]] = {}
-    failed: list[MCPServerError] = []
-    async with MCPServers(configs, on_event=show, use_locks=False) as servers:
-
-        async def ask(connection: Any) -> None:
-            try:
-                found[connection.config.name] = await connection.tools()
-            except MCPServerError as error:
-                failed.append(error)
-
-        async with anyio.create_task_group() as tasks:
-            for connection in servers.connections:
-                tasks.start_soon(ask, connection)
-    if failed:
-        raise failed[0]
-    return found
-
-
 def _configuration(file: Path) -> dict[str, Any]:
     from glm_agent.mcp.lines import json_repeats, plain_json
 
     if file.suffix == ".toml":
         fail(f"{str(file)!r} is TOML, and only JSON can be written: put the server in by hand")
-    if not file.exists():
+    if not os.path.exists(file):
         return {}
     try:
         text = file.read_text(encoding="utf-8-sig")

@@ -12,6 +12,7 @@ from glm_agent.cli.mcp_servers import play_beside, read, show
 
 if TYPE_CHECKING:
     from glm_agent.cli.foreground import Foreground
+    from glm_agent.mcp.callbacks import Callbacks
     from glm_agent.mcp.config import ServerConfig
 
 
@@ -38,11 +39,15 @@ def login(
         (config,) = chosen
         if config.transport == "stdio":
             fail(f"{server!r} is a program: it is given its keys in 'env'")
-        number = play_beside(lambda foreground: _login(config, foreground, opens_browser=browser), [config])
-    say(f"logged in to {config.name}, which offers {phrases.count(number, 'tool')}")
+        if any(header.lower() == "authorization" for header in config.headers):
+            fail(f"{server!r} has its key in 'headers', which is sent instead of any token: take it out to log in")
+        is_in, number = play_beside(lambda foreground: _login(config, foreground, opens_browser=browser), [config])
+    done = f"logged in to {config.name}, which" if is_in else f"{config.name} asks for no login, and names none; it"
+    say(f"{done} offers {phrases.count(number, 'tool')}")
 
 
-async def _login(config: ServerConfig, foreground: Foreground, *, opens_browser: bool) -> int:
+async def _login(config: ServerConfig, foreground: Foreground, *, opens_browser: bool) -> tuple[bool, int]:
+    """Whether there is a token now, and how many tools the server offers."""
     from glm_agent.cli.approvals import is_interactive
     from glm_agent.mcp.callbacks import Callbacks
     from glm_agent.mcp.login import LoopbackLogin
@@ -60,8 +65,23 @@ async def _login(config: ServerConfig, foreground: Foreground, *, opens_browser:
     port = config.oauth.callback_port if config.oauth else 0
     pasting = paste if is_interactive() else None
     with LoopbackLogin(show=say, port=port, opens_browser=opens_browser, paste=pasting) as person:
-        connection = ServerConnection(config, callbacks=Callbacks(login=person), on_event=show)
+        callbacks = Callbacks(login=person)
+        connection = ServerConnection(config, callbacks=callbacks, on_event=show)
         try:
-            return len(await connection.tools())
+            number = len(await connection.tools())
         finally:
             await connection.aclose()
+        return await _has_token(config, callbacks), number
+
+
+async def _has_token(config: ServerConfig, callbacks: Callbacks) -> bool:
+    """Whether a token is kept; a server that lists its tools to everybody may want one for a call, and is asked."""
+    from glm_agent.errors import MCPServerError
+    from glm_agent.mcp.connect import authorization
+    from glm_agent.mcp.failure import Refused, sentence, shown
+
+    known = authorization(config, callbacks)
+    try:
+        return known is not None and (known.has_token or await known.log_in())
+    except Refused as error:
+        raise MCPServerError(sentence(config, shown(config, str(error))), server=config.name) from None

@@ -44,6 +44,8 @@ def serve(
     """
     from glm_agent.cli.foreground import Foreground, Interrupted
 
+    if not http and _is_nowhere(1):
+        fail("standard output is closed, or leads nowhere: no client can read the answers. --http serves over HTTP")
     with reporting():
         server = _server(sources, task, model, name=name, permissions=permissions, tasks=tasks or [])
         token = _token(token_env)
@@ -105,6 +107,14 @@ def _agent(path: str, model: str | None) -> Tools:
     arguments: dict[str, Any] = {**given, "model": chosen}
     agent = Agent(**arguments)
     return ToolRegistry([AgentTool(agent, name="run", description=f"Let an agent work. {task.prompt[:400]}".strip())])
+
+
+def _is_nowhere(descriptor: int) -> bool:
+    """Whether what is written there is lost: the process was started without it, or with the null device."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(os.devnull))
+    except OSError:
+        return False
 
 
 def _token(variable: str | None) -> str:

@@ -6,6 +6,7 @@ Where the data comes from is in ``sources``, ``files`` and ``entry``.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -17,6 +18,9 @@ from glm_agent.mcp.authorization import OAuth
 
 PORT = "${port}"
 """Stands for a free port in an entry that has both ``command`` and ``url``."""
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NO_HEADER = re.compile(r"[^\t\x20-\x7e]")
 
 Transport = Literal["stdio", "http", "sse", "memory"]
 
@@ -92,24 +96,39 @@ class ServerConfig:
 def check(config: ServerConfig) -> ServerConfig:
     """The configuration, if it can be used at all. Raises ``ConfigurationError``."""
     where = f"{config.origin}: " if config.origin else ""
+    who = config.origin if f"server {config.name!r}" in config.origin else f"{where}server {config.name!r}"
     if names.clean(config.name) != config.name:
         raise ConfigurationError(
             f"{where}the server name {config.name!r} cannot stand before a tool's name. "
             "Use letters, digits, '_' and '-' only"
         )
     if config.transport == "stdio" and not config.command:
-        raise ConfigurationError(f"{where}server {config.name!r} has no 'command' and no 'url'. Give it one of them")
+        raise ConfigurationError(f"{who} has no 'command' and no 'url'. Give it one of them")
     if config.transport in ("http", "sse") and not _is_http(config.url):
         raise ConfigurationError(
-            f"{where}server {config.name!r} has the address {masking.address(config.url)!r}. "
-            "Write http:// or https:// and a host"
+            f"{who} has the address {masking.address(config.url)!r}. Write http:// or https:// and a host"
         )
     if config.transport == "memory" and config.instance is None:
-        raise ConfigurationError(f"{where}server {config.name!r} has no server object to run in this process")
+        raise ConfigurationError(f"{who} has no server object to run in this process")
+    for name, value in config.headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ConfigurationError(f"{who}: {name!r} cannot be the name of a header")
+        if (odd := _NO_HEADER.search(value)) is not None:
+            raise ConfigurationError(
+                f"{who}: the header {name!r} has, as character {odd.start() + 1} of its value, "
+                f"{_kind(odd[0])}, which HTTP cannot carry. Write plain ASCII"
+            )
     for key in ("timeout_seconds", "startup_timeout_seconds", "task_timeout_seconds"):
         if not getattr(config, key) > 0:
-            raise ConfigurationError(f"{where}server {config.name!r}: {key!r} must be more than 0")
+            raise ConfigurationError(f"{who}: {key!r} must be more than 0")
     return config
+
+
+def _kind(character: str) -> str:
+    """What a character is; never itself, since it is part of a secret."""
+    if character in "\r\n":
+        return "a line break"
+    return "a control character" if character.isascii() else "one that is not ASCII"
 
 
 def _is_http(url: str) -> bool:

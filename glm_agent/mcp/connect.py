@@ -6,9 +6,7 @@ import logging
 import os
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
-
-import httpx2
+from typing import TYPE_CHECKING, Any
 
 from glm_agent.mcp import token_store
 from glm_agent.mcp.authorization import OAuth
@@ -23,6 +21,9 @@ from glm_agent.mcp.repaired import Repaired
 from glm_agent.mcp.server_log import ServerLog
 from glm_agent.mcp.sse import events
 from glm_agent.mcp.stdio import speak
+
+if TYPE_CHECKING:
+    from glm_agent.mcp.oauth import Authorized
 
 _QUIET = logging.NullHandler()
 
@@ -53,7 +54,7 @@ async def connect(
             link = Link(note)
             yield await _linked(stack, link, peer, speak(process, over=link.over), is_legacy=is_legacy)
         else:
-            client = await stack.enter_async_context(HttpClient(config.headers, auth=_authorization(config, callbacks)))
+            client = await stack.enter_async_context(HttpClient(config.headers, auth=authorization(config, callbacks)))
             yield await _over_http(stack, client, peer, note, is_legacy=is_legacy)
 
 
@@ -78,7 +79,7 @@ async def _linked(stack: AsyncExitStack, link: Link, peer: Peer, transport: Any,
     return await link.open(stack, repaired, peer, is_legacy=is_legacy)
 
 
-def _authorization(config: ServerConfig, callbacks: Callbacks) -> httpx2.Auth | None:
+def authorization(config: ServerConfig, callbacks: Callbacks) -> Authorized | None:
     """Tokens for the server's requests, unless the configuration has a header for that."""
     if any(header.lower() == "authorization" for header in config.headers):
         return None

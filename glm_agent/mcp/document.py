@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from glm_agent.errors import ConfigurationError
+from glm_agent.mcp.home import user_home
 from glm_agent.mcp.lines import (
     Positions,
     Repeat,
@@ -78,7 +79,7 @@ def read_document(path: Path, environ: Mapping[str, str]) -> Document:
         repeats=() if is_toml else json_repeats(text),
         is_toml=is_toml,
         is_bare=path.resolve().parent.name in _BARE,
-        cwd=None if folder == Path.home() else str(folder),
+        cwd=None if folder == user_home() else str(folder),
     )
 
 

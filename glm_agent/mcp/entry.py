@@ -16,6 +16,7 @@ from typing import Any, cast
 from glm_agent.mcp import names
 from glm_agent.mcp.config import ServerConfig, check
 from glm_agent.mcp.fields import FIELDS, FOR_PEOPLE, NOT_ACTED_ON, SAYS_TRANSPORT
+from glm_agent.mcp.home import expanded
 from glm_agent.mcp.values import Context, flag
 
 _SWITCHES = ("disabled", "enabled", "active", "isActive")
@@ -63,10 +64,10 @@ def _settled(config: ServerConfig, data: Mapping[str, Any], context: Context) ->
     if not config.command:
         return replace(config, cwd=None)
     folder = context.variables.folder
-    cwd = str(folder / Path(config.cwd).expanduser()) if config.cwd else config.cwd
+    cwd = str(folder / expanded(config.cwd)) if config.cwd else config.cwd
     command = config.command
     if command.startswith("~"):
-        command = str(Path(command).expanduser())
+        command = str(expanded(command))
     elif "/" in command and not Path(command).is_absolute() and context.label:
         command = str(folder / command)
     return replace(config, command=command, cwd=cwd)

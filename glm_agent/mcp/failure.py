@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
+from typing import cast
 
 from glm_agent.errors import MCPServerError
 from glm_agent.mcp import sanitize
@@ -107,6 +108,13 @@ class ServerDied(MCPServerError):
         super().__init__(message, server=server)
         self.may_have_run = may_have_run
         """Whether the call may have taken effect."""
+
+
+def first(error: BaseException) -> BaseException:
+    """The exception itself, or the first one of a group, at any depth."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error
 
 
 def missing_program(config: ServerConfig, error: OSError) -> str:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 from glm_agent.mcp import http_fields, names, values
 from glm_agent.mcp.config import ServerConfig, Transport
+from glm_agent.mcp.home import expanded
 
 _KINDS: Mapping[str, Transport] = {
     "stdio": "stdio",
@@ -71,7 +71,7 @@ def _name_of(item: object) -> object:
 
 
 def _env_file(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
-    path = context.variables.folder / Path(values.text(value, context, key)).expanduser()
+    path = context.variables.folder / expanded(values.text(value, context, key))
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -173,7 +173,7 @@ def _skills(config: ServerConfig, key: str, value: Any, context: values.Context)
 def _roots(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
     folder = context.variables.folder
     named = values.texts(value, context, key)
-    return replace(config, roots=tuple(str(folder / Path(name).expanduser()) for name in named))
+    return replace(config, roots=tuple(str(folder / expanded(name)) for name in named))
 
 
 SAYS_TRANSPORT = ("type", "transport", "transportType")

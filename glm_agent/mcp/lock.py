@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from glm_agent.errors import ConfigurationError
 from glm_agent.mcp.definition import Definition, Listed, difference, digest, from_json, to_json
+from glm_agent.mcp.whole import replace_file
 from glm_agent.messages import JsonObject
 
 FILE = "mcp.lock"
@@ -66,11 +67,12 @@ def accepted(path: Path) -> dict[str, Locked]:
 
 
 def write(path: Path, servers: Mapping[str, Iterable[Listed]]) -> None:
-    """Accept these tools of these servers; other servers in the file stay as they are."""
+    """Accept these tools of these servers; other servers in the file stay as they are. Raises ``OSError``."""
     known = {name: locked.tools.values() for name, locked in accepted(path).items()}
     merged: dict[str, Iterable[Listed]] = {**known, **servers}
     data = {"version": VERSION, "servers": {name: _entry(merged[name]) for name in sorted(merged)}}
-    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    replace_file(path, text.encode(), is_private=False)
 
 
 def changes(locked: Locked, tools: Iterable[Listed]) -> tuple[Change, ...]:

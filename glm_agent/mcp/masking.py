@@ -61,7 +61,8 @@ def in_words(words: Iterable[str], environ: Mapping[str, str]) -> Iterator[str]:
 def kept(source: str, environ: Mapping[str, str]) -> str:
     """A command line or an address as it may be kept: a secret that a variable holds as ``${env:NAME}``, else dots."""
     by_value = {value: f"${{env:{name}}}" for name, value in environ.items() if _VARIABLE.search(name)}
-    found = {value for value in _of_source(source, environ) if len(value) >= SHORTEST}
+    # What was kept before stays as it is.
+    found = {value for value in _of_source(source, environ) if len(value) >= SHORTEST and "${" not in value}
     for secret in sorted(found, key=len, reverse=True):
         source = source.replace(secret, by_value.get(secret, HIDDEN))
     return source

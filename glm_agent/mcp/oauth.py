@@ -15,7 +15,7 @@ from typing import Any, cast
 import anyio
 import httpx2
 from mcp.client.auth import OAuthClientProvider, OAuthFlowError
-from mcp.client.auth.utils import extract_field_from_www_auth
+from mcp.client.auth.utils import build_protected_resource_metadata_discovery_urls, extract_field_from_www_auth
 from mcp.shared.auth import OAuthMetadata, ProtectedResourceMetadata
 from pydantic import ValidationError
 
@@ -38,10 +38,11 @@ class Authorized(httpx2.Auth):
     requires_response_body = False
 
     def __init__(self, url: str, *, oauth: OAuth, store: TokenStore, login: Login | None = None) -> None:
+        self._url = url
         self._outside = Outside(UrlPolicy(url, issuer=oauth.issuer))
         redirect_uri = login.redirect_uri if login else DEFAULT_REDIRECT
         key = token_store.key(url, oauth.client_id)
-        self._tokens = Tokens(store, key, registered(oauth, redirect_uri))
+        self._tokens = Tokens(store, key, registered(oauth, redirect_uri), must_keep=login is not None)
         self._provider = provider(oauth, url=url, storage=self._tokens, login=login)
         self._prover = Prover() if oauth.is_dpop else None
         self._lock = anyio.Lock()
@@ -66,6 +67,25 @@ class Authorized(httpx2.Auth):
         if self._prover and self._prover.wants_nonce(response):
             self._attach(request)
             yield request
+
+    @property
+    def has_token(self) -> bool:
+        return bool(self._tokens.access_token)
+
+    async def log_in(self) -> bool:
+        """Get a token from a server that has not asked for one yet: some ask at the first call.
+
+        False where it names nobody who would give one. Raises ``Refused``.
+        """
+        for named in build_protected_resource_metadata_discovery_urls(None, self._url):
+            response = await self._outside.send(httpx2.Request("GET", named))
+            if response.status_code == 200 and b'"authorization_servers"' in response.content:
+                request = httpx2.Request("POST", self._url)
+                said = {"WWW-Authenticate": f'Bearer resource_metadata="{named}"'}
+                challenge = httpx2.Response(401, headers=said, request=request)
+                await self._renew(request, challenge, self._tokens.access_token)
+                return True
+        return False
 
     def _attach(self, request: httpx2.Request) -> str:
         """Put the token on the request, if there is one."""

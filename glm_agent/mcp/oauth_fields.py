@@ -7,11 +7,11 @@ Gemini and OpenCode as documented in November 2026; the other keys are ours.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, cast, get_args
 
 from glm_agent.mcp import values
 from glm_agent.mcp.authorization import ClientAuthentication, Grant, IdentityProvider, OAuth
+from glm_agent.mcp.home import expanded
 
 _TEXTS = {
     "clientId": "client_id",
@@ -93,7 +93,7 @@ def _field(name: str, item: object, context: values.Context, key: str) -> dict[s
 
 
 def _file(item: object, context: values.Context, key: str) -> str:
-    path = context.variables.folder / Path(values.text(item, context, key, "privateKeyFile")).expanduser()
+    path = context.variables.folder / expanded(values.text(item, context, key, "privateKeyFile"))
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -22,7 +22,7 @@ import anyio.to_thread
 from glm_agent.errors import MCPServerError
 from glm_agent.mcp.callbacks import Callbacks, Note
 from glm_agent.mcp.config import ServerConfig
-from glm_agent.mcp.failure import Lost, Refused, SessionLost, Unauthorized, missing_program, sentence, shown
+from glm_agent.mcp.failure import Lost, Refused, SessionLost, Unauthorized, first, missing_program, sentence, shown
 from glm_agent.mcp.launch import launched, with_port
 from glm_agent.mcp.process import ServerProcess, run_server
 
@@ -89,7 +89,7 @@ class Owner:
         try:
             await self._own()
         except Exception as error:
-            self.is_unauthorized = isinstance(_first(error), Unauthorized)
+            self.is_unauthorized = isinstance(first(error), Unauthorized)
             self.error = self.error or self._describe(error)
         finally:
             if self.error is None and not self.is_stopping:
@@ -106,7 +106,7 @@ class Owner:
                 await self._keep_open(is_legacy=self.is_legacy)
             except Exception as error:
                 # What was remembered of its protocol may be out of date: a newer server refuses the old one.
-                if not self.is_legacy or self.link is not None or type(_first(error)) is not Refused:
+                if not self.is_legacy or self.link is not None or type(first(error)) is not Refused:
                     raise
                 await self._keep_open(is_legacy=False)
         if self._scope.cancelled_caught and not self.is_stopping:
@@ -151,16 +151,10 @@ class Owner:
     def _describe(self, error: BaseException) -> MCPServerError:
         words = tuple(self.process.words) if self.process else ()
         code = self.process.exit_code if self.process else None
-        reason = _reason(self.config, _first(error), was_ready=self.link is not None)
+        reason = _reason(self.config, first(error), was_ready=self.link is not None)
         return MCPServerError(
             sentence(self.config, shown(self.config, reason), returncode=code, words=words), server=self.config.name
         )
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return error
 
 
 def _reason(config: ServerConfig, error: BaseException, *, was_ready: bool) -> str:

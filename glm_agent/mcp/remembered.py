@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -23,6 +22,7 @@ from platformdirs import user_cache_path
 
 from glm_agent.mcp.config import ServerConfig
 from glm_agent.mcp.definition import Definition, Listed, from_json, to_json
+from glm_agent.mcp.whole import replace_file
 
 CACHE_DIR = "GLM_AGENT_CACHE_DIR"
 """The variable that names the folder; set to nothing, nothing is remembered."""
@@ -57,8 +57,8 @@ class Remembered:
 class Memory:
     """Records of servers in a folder of the user; a folder that cannot be used remembers nothing."""
 
-    def __init__(self, folder: Path | None = None, *, clock: Callable[[], float] = time.time) -> None:
-        self.folder = folder or user_cache_path("glm-agent", appauthor=False) / "mcp"
+    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self.folder = folder
         self._clock = clock
 
     def load(self, config: ServerConfig) -> Remembered:
@@ -103,16 +103,7 @@ class Memory:
 
     def _write(self, path: Path, data: bytes) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # A file that is replaced is whole at every moment; mkstemp makes it readable for the user alone.
-        handle, name = tempfile.mkstemp(dir=self.folder, prefix=".record-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.replace(name, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(name)
-            raise
+        replace_file(path, data)
         for old in sorted(self.folder.glob("*.json"), key=lambda file: -file.stat().st_mtime)[MAX_RECORDS:]:
             old.unlink(missing_ok=True)
 
@@ -126,7 +117,7 @@ def of_user() -> Memory | None:
     if named is not None:
         return Memory(Path(named) / "mcp") if named else None
     try:
-        return Memory()
+        return Memory(user_cache_path("glm-agent", appauthor=False) / "mcp")
     except RuntimeError:  # platformdirs finds no home
         return None
 

@@ -20,6 +20,7 @@ from glm_agent.errors import ConfigurationError
 from glm_agent.mcp import masking, names
 from glm_agent.mcp.config import ServerConfig, check
 from glm_agent.mcp.files import read_file, read_mapping
+from glm_agent.mcp.home import expanded
 from glm_agent.mcp.hosted import hosted_server
 from glm_agent.mcp.lock import FILE
 
@@ -75,8 +76,8 @@ def _from_text(text: str, environ: Mapping[str, str], base: Path, warnings: list
     if text.startswith(("http://", "https://")):
         url = _filled(text, text, environ)
         return (check(ServerConfig(name=names.from_url(url), transport="http", url=url)),)
-    path = base / Path(text).expanduser()
-    if text.endswith((".json", ".jsonc", ".json5", ".toml")) and (path.exists() or " " not in text):
+    path = base / expanded(text)
+    if text.endswith((".json", ".jsonc", ".json5", ".toml")) and (os.path.exists(path) or " " not in text):
         return read_file(path, environ, warnings)
     return (_from_command(text, environ),)
 

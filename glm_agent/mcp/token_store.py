@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -21,13 +18,16 @@ from filelock import FileLock
 from platformdirs import user_data_path
 
 from glm_agent.errors import ConfigurationError
+from glm_agent.mcp.whole import replace_file
 
 Record = dict[str, Any]
 """``token``, ``expires_at`` (seconds since 1970), ``client``, ``server``, ``resource``: JSON values."""
 
 STORE_VARIABLE = "GLM_AGENT_MCP_TOKENS"
 
-_PRIVATE = 0o600
+
+_ELSEWHERE = f"Set HOME or XDG_DATA_HOME to a folder that can be written, or {STORE_VARIABLE}=keyring"
+_LOCK_SECONDS = 10
 
 
 class TokenStore(Protocol):
@@ -36,7 +36,7 @@ class TokenStore(Protocol):
     def load(self, key: str) -> Record: ...
 
     def save(self, key: str, record: Mapping[str, Any]) -> None:
-        """Keep the record; an empty one is forgotten."""
+        """Keep the record; an empty one is forgotten. Raises ``ConfigurationError`` where that cannot be."""
         ...
 
 
@@ -57,38 +57,42 @@ class FileTokens:
     """Tokens in one file of the user, mode 0600, safe for several processes."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path = path or user_data_path("glm-agent", appauthor=False) / "mcp-tokens.json"
+        self.path = path or _users_file()
+        """None where the user has no home: then nothing is found, and nothing can be kept."""
 
     def load(self, key: str) -> Record:
         record = self._read().get(key)
         return cast(Record, record) if isinstance(record, dict) else {}
 
     def save(self, key: str, record: Mapping[str, Any]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with FileLock(f"{self.path}.lock", timeout=10):
-            records = self._read()
-            records[key] = dict(record)
-            self._write({key: value for key, value in records.items() if value})
+        if self.path is None:
+            raise ConfigurationError(f"tokens cannot be kept, since this user has no home directory. {_ELSEWHERE}")
+        try:
+            self._change(self.path, key, record)
+        except OSError as error:  # filelock's Timeout is one
+            said = error.strerror or "another process holds its lock"
+            raise ConfigurationError(f"tokens cannot be kept in {str(self.path)!r}: {said}. {_ELSEWHERE}") from None
+
+    def _change(self, path: Path, key: str, record: Mapping[str, Any]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with FileLock(f"{path}.lock", timeout=_LOCK_SECONDS):
+            records = {**self._read(), key: dict(record)}
+            kept = {name: value for name, value in records.items() if value}
+            replace_file(path, json.dumps(kept, indent=1).encode())
 
     def _read(self) -> dict[str, Any]:
         try:
-            data = json.loads(self.path.read_text(encoding="utf-8"))
+            data: object = json.loads(self.path.read_text(encoding="utf-8")) if self.path else {}
         except (OSError, ValueError):
             return {}
         return cast("dict[str, Any]", data) if isinstance(data, dict) else {}
 
-    def _write(self, records: Mapping[str, Any]) -> None:
-        # A file that is replaced is whole at every moment; mkstemp makes it private before the first byte.
-        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=".tokens-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(records, file, indent=1)
-            os.chmod(name, _PRIVATE)
-            os.replace(name, self.path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(name)
-            raise
+
+def _users_file() -> Path | None:
+    try:
+        return user_data_path("glm-agent", appauthor=False) / "mcp-tokens.json"
+    except RuntimeError:  # platformdirs finds no home
+        return None
 
 
 def chosen(environ: Mapping[str, str]) -> TokenStore:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any, TypeVar
 
 from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 from pydantic import BaseModel, ValidationError
 
+from glm_agent.errors import ConfigurationError
+from glm_agent.mcp.failure import Refused
 from glm_agent.mcp.token_store import Record, TokenStore
+
+log = logging.getLogger("glm_agent.mcp")
 
 _EARLY_SECONDS = 30.0
 """A token that ends this soon is refreshed before it is used."""
@@ -19,8 +24,11 @@ _Model = TypeVar("_Model", bound=BaseModel)
 class Tokens:
     """The SDK's ``TokenStorage`` for one server."""
 
-    def __init__(self, store: TokenStore, key: str, fixed: OAuthClientInformationFull | None) -> None:
-        self._store, self._key, self._fixed = store, key, fixed
+    def __init__(
+        self, store: TokenStore, key: str, fixed: OAuthClientInformationFull | None, *, must_keep: bool = False
+    ) -> None:
+        """``must_keep`` makes it an error when the store cannot keep a token: somebody logs in for that."""
+        self._store, self._key, self._fixed, self._must_keep = store, key, fixed, must_keep
         self.record: Record = store.load(key)
 
     @property
@@ -41,7 +49,13 @@ class Tokens:
 
     def keep(self, **parts: Any) -> None:
         self.record = {**self.record, **parts}
-        self._store.save(self._key, self.record)
+        try:
+            self._store.save(self._key, self.record)
+        except ConfigurationError as error:
+            if self._must_keep:
+                raise Refused(str(error)) from None
+            # The token is good as long as this process lasts: a run on a disk that cannot be written goes on.
+            log.warning("%s", error)
 
     async def get_tokens(self) -> OAuthToken | None:
         return read(OAuthToken, self.record.get("token"))

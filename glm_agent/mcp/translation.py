@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import cast
 
 import httpx2
 from mcp import MCPError
@@ -12,7 +11,7 @@ from mcp.client import InputRequiredRoundsExceededError
 from mcp.types import CONNECTION_CLOSED, INVALID_REQUEST
 from pydantic import ValidationError
 
-from glm_agent.mcp.failure import Lost, Refused, SessionLost, Unauthorized
+from glm_agent.mcp.failure import Lost, Refused, SessionLost, Unauthorized, first
 from glm_agent.mcp.http import LOST, NOT_SENT, SESSION_LOST, UNAUTHORIZED
 
 
@@ -30,15 +29,15 @@ def translated(is_over: Callable[[], bool]) -> Generator[None]:
 
 def translation(error: BaseException, *, is_over: bool) -> Exception:
     """The exception of ``failure`` that says the same."""
-    match _first(error):
+    match first(error):
         case MCPError(code=code, message=said):
             return _of_protocol(code, said, is_over=is_over)
         case Refused() as refused:
             return refused
         case ValidationError() as invalid:
-            first = invalid.errors(include_url=False, include_input=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            return Refused(f"its answer breaks the protocol at {place!r}: {first['msg']}")
+            wrong = invalid.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in wrong["loc"])
+            return Refused(f"its answer breaks the protocol at {place!r}: {wrong['msg']}")
         case InputRequiredRoundsExceededError():
             return Refused("it asked again and again, and was given up")
         case httpx2.HTTPStatusError(response=response):
@@ -60,9 +59,3 @@ def _of_protocol(code: int, said: str, *, is_over: bool) -> Exception:
     if code == CONNECTION_CLOSED and (is_over or said.startswith(("Connection closed", "SSE stream"))):
         return Lost("the connection was closed", may_have_run=True)
     return Refused(said)
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return error

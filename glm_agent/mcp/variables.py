@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from glm_agent.mcp.config import PORT
+from glm_agent.mcp.home import user_home
 
 _BRACED = re.compile(r"\$\{([^${}]*)\}")
 _PLAIN_TOO = re.compile(r"\$\{([^${}]*)\}|\{((?:env|file):[^${}]*)\}")
@@ -26,7 +27,8 @@ class Variables:
     environ: Mapping[str, str] = field(repr=False)
     folder: Path
     """The workspace: what ``${workspaceFolder}`` stands for."""
-    home: Path = field(default_factory=Path.home)
+    home: Path | None = field(default_factory=user_home)
+    """What ``${userHome}`` stands for; None where the user has none."""
     inputs: Mapping[str, str] = field(default_factory=dict[str, str])
     """Defaults of VS Code's ``${input:id}``, by id."""
     is_bare: bool = False
@@ -42,6 +44,8 @@ class Variables:
     def _value(self, word: str) -> str:
         if word in _WORDS:
             return _WORDS[word](self)
+        if word == "userHome":
+            return str(self._home(word))
         if word.startswith("input:"):
             return self._input(word.removeprefix("input:"))
         if word.startswith("file:"):
@@ -64,9 +68,14 @@ class Variables:
             return self.inputs[name]
         raise Unset(name=variable, word=f"input:{name}")
 
+    def _home(self, word: str) -> Path:
+        if self.home is None:
+            raise Unset(name="HOME", word=word)
+        return self.home
+
     def _file(self, name: str) -> str:
         """What a file holds, without the line's end that editors add."""
-        path = self.folder / (self.home / name[2:] if name.startswith("~/") else name)
+        path = self.folder / (self._home(f"file:{name}") / name[2:] if name.startswith("~/") else name)
         try:
             return path.read_text(encoding="utf-8-sig").removesuffix("\n").removesuffix("\r")
         except (OSError, UnicodeDecodeError, ValueError) as error:
@@ -95,7 +104,6 @@ _WORDS: Mapping[str, Callable[[Variables], str]] = {
     "workspaceFolder": lambda variables: str(variables.folder),
     "workspaceRoot": lambda variables: str(variables.folder),
     "workspaceFolderBasename": lambda variables: variables.folder.name,
-    "userHome": lambda variables: str(variables.home),
     "cwd": lambda variables: str(variables.folder),
     "pathSeparator": lambda _: os.sep,
     "/": lambda _: os.sep,

@@ -15,7 +15,8 @@ from mcp.server.stdio import stdio_server
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp
 
-from glm_agent.errors import ConfigurationError
+from glm_agent.errors import AgentError, ConfigurationError
+from glm_agent.mcp.failure import first
 from glm_agent.serve.closing import Closing
 from glm_agent.serve.doors import Guarded, Local
 from glm_agent.serve.sessions import MAX_SESSIONS, Sessions
@@ -31,7 +32,10 @@ _BOUNDS: dict[str, Any] = {"max_sessions": 2 * MAX_SESSIONS, "session_idle_timeo
 
 
 async def serve_stdio(server: Server[Any]) -> None:
-    """Speak on standard input and output until the input ends."""
+    """Speak on standard input and output until the input ends.
+
+    Raises ``AgentError`` when the answers cannot be written, or a line is longer than any message.
+    """
     if sys.platform == "win32":
         await _serve_stdio(server, None)
     else:
@@ -47,7 +51,15 @@ async def _serve_stdio(server: Server[Any], given: Any) -> None:
         # Who called has left without waiting for the answer.
         _, others = failed.split(BrokenPipeError)
         if others is not None:
-            raise others from None
+            raise _readable(others) from None
+
+
+def _readable(failed: BaseException) -> BaseException:
+    """What went wrong, as one exception; of the streams themselves as one of ours."""
+    error = first(failed)
+    if isinstance(error, OSError):
+        return AgentError(f"the answers cannot be written to standard output: {error.strerror or error}")
+    return error
 
 
 async def serve_http(

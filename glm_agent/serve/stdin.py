@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager, suppress
 
 import anyio
+
+from glm_agent.errors import AgentError
+
+MAX_MESSAGE = 64 << 20
+"""Bytes of one line."""
 
 _CHUNK = 65_536
 
@@ -24,9 +29,10 @@ def claimed() -> Generator[int]:
         os.close(ours)
 
 
-async def lines(descriptor: int) -> AsyncIterator[str]:
-    """The lines until the end, the last one also without its end. For POSIX."""
+async def lines(descriptor: int) -> AsyncGenerator[str]:
+    """The lines until the end, the last one also without its end. For POSIX. Raises ``AgentError``."""
     pieces: list[bytes] = []
+    size = 0
     while True:
         # What is always readable, as a file and /dev/null are, cannot be waited for.
         with suppress(PermissionError):
@@ -36,7 +42,11 @@ async def lines(descriptor: int) -> AsyncIterator[str]:
         for line in complete:
             yield (b"".join(pieces) + line + b"\n").decode(errors="replace")
             pieces.clear()
+            size = 0
         pieces.append(rest)
+        size += len(rest)
+        if size > MAX_MESSAGE:
+            raise AgentError(f"standard input gave a line of more than {MAX_MESSAGE >> 20} MiB, which is no message")
         if not chunk:
             break
     if any(pieces):

@@ -51,6 +51,33 @@ def test_a_server_that_was_asked_once_is_remembered(cli: Any):
     assert "remembered" in cli("mcp", "list", server).stdout
 
 
+def test_a_lock_names_every_server_that_does_not_start_and_accepts_the_others(cli: Any, tmp_path: Path):
+    from glm_agent.mcp.definition import Definition
+    from glm_agent.mcp.lock import read, write
+
+    cli("mcp", "add", "one", "--", "no-such-program-1")
+    cli("mcp", "add", "two", "--", "no-such-program-2")
+    cli("mcp", "add", "good", "--", sys.executable, NASTY, "ok")
+    (file,) = tmp_path.rglob(".mcp.json")
+    lock = file.parent / "mcp.lock"
+    write(lock, {"one": [Definition(name="old")]})
+    done = cli("mcp", "lock")
+    assert done.returncode == 1
+    assert "error: MCP server 'one' (no-such-program-1): the program 'no-such-program-1' was not found" in done.stderr
+    assert "error: MCP server 'two'" in done.stderr
+    assert {name: list(locked.tools) for name, locked in read(lock).items()} == {"one": ["old"], "good": ["good"]}
+    assert cli("mcp", "lock", "--check").returncode == 1
+
+
+def test_a_lock_file_that_cannot_be_written_is_one_line(cli: Any, tmp_path: Path):
+    cli("mcp", "add", "good", "--", sys.executable, NASTY, "ok")
+    (file,) = tmp_path.rglob(".mcp.json")
+    (file.parent / "mcp.lock").mkdir()
+    done = cli("mcp", "lock")
+    assert done.returncode == 2
+    assert "mcp.lock' cannot be written: Is a directory" in done.stderr.splitlines()[-1]
+
+
 def test_what_has_changed_since_is_shown_and_kept_back(cli: Any, tmp_path: Path):
     from glm_agent.mcp.definition import Definition
     from glm_agent.mcp.lock import write

@@ -30,6 +30,8 @@ class GuardedServer(ThreadingHTTPServer):
         self.together: threading.Barrier | None = None
         """Calls wait here for one another: they pass only when all are under way at once."""
         self.authorization_server = self.origin
+        self.open = set[str]()
+        """Methods that need no token."""
 
     @property
     def origin(self) -> str:
@@ -52,7 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path, origin = urlsplit(self.path), self.server.origin
-        if path.path.startswith("/.well-known/oauth-protected-resource"):
+        if path.path.startswith("/.well-known/oauth-protected-resource") and self.server.authorization_server:
             self._json({"resource": self.server.url, "authorization_servers": [self.server.authorization_server]})
         elif path.path.startswith("/.well-known/oauth-authorization-server"):
             endpoints = {f"{name}_endpoint": f"{origin}/{name}" for name in ("authorization", "token", "registration")}
@@ -71,10 +73,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._json({**json.loads(body), "client_id": f"client{self.server.registrations}"}, 201)
         elif self.path == "/token":
             self._token({key: values[0] for key, values in parse_qs(body.decode()).items()})
+        elif (asked := json.loads(body))["method"] in self.server.open:
+            self._call(asked)
         elif self.headers.get("authorization", "").removeprefix("Bearer ") not in self.server.tokens:
             self._reply(401, b"", {"www-authenticate": "Bearer"})
         else:
-            self._call(json.loads(body))
+            self._call(asked)
 
     def _token(self, form: dict[str, str]) -> None:
         self.server.grants.append(form)
