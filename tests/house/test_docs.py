@@ -185,6 +185,14 @@ def test_python_that_is_shown_imports_what_is_there_and_calls_it_as_it_is_called
     assert misnamed == []
 
 
+def test_what_the_readme_begins_with_runs_without_a_key_as_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    begins = next(piece for piece in PYTHON if piece.file.name == "README.md").text
+    (model,) = re.findall(r"Without a key, the model `([^`]+)`", (ROOT / "README.md").read_text())
+    (prompt,) = re.findall(r"`agent\.run_sync\(('[^`]+')\)`", (ROOT / "README.md").read_text())
+    exec(begins.replace('"glm-5.3-flash"', repr(model)).replace('"How many A-17 are left?"', prompt), {})
+    assert capsys.readouterr().out == "4\n"
+
+
 # -- files ------------------------------------------------------------------------------------------------
 
 
