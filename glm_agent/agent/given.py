@@ -6,6 +6,7 @@ Names of models, tools and servers are looked up in ``names``.
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -59,7 +60,7 @@ def journal(given: Any) -> Any:
     if isinstance(given, str | Path):
         if not str(given).strip():
             raise ConfigurationError(f"journal= is empty: {_PLACES}")
-        if not (isinstance(given, str) and "://" in given) and Path(given).expanduser().is_dir():
+        if not (isinstance(given, str) and "://" in given) and os.path.isdir(os.path.expanduser(given)):
             raise ConfigurationError(f"journal= names the folder '{given}': name a file in it, '{given}/journal.db'")
     elif given is not None and not (hasattr(given, "open") and hasattr(given, "results_of")):
         raise ConfigurationError(f"journal= says where sessions are, and got {given!r}: {_PLACES}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -74,7 +75,7 @@ class Agents:
         task = self._task(item)
         for name in item.line.attachments:
             path = self._folder / name
-            if not name.startswith(_REMOTE) and not path.is_file():
+            if not name.startswith(_REMOTE) and not os.path.isfile(path):
                 raise ConfigurationError(f"there is no attachment '{path}'")
         settings = (str(task.path) if task is not None else "", item.line.model or "")
         if self._arguments is not None and settings not in self._checked:  # else workers make them, from data
@@ -132,7 +133,7 @@ class Agents:
 
     def _file(self, name: str) -> TaskFile:
         if name not in self._files:
-            self._files[name] = read_task(self._folder / Path(name).expanduser())
+            self._files[name] = read_task(self._folder / Path(os.path.expanduser(name)))
         return self._files[name]
 
     def _made(self, item: Item, task: Task | None) -> Agent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -108,14 +109,14 @@ class Batch:
         self.progress = Progress()
         self._journal = journal if isinstance(journal, Journal) else Journal(_file(journal))
         self._owns_journal = self._journal is not journal
-        self._out = ResultsFile(Path(out).expanduser().absolute()) if out is not None else None
+        self._out = ResultsFile(Path(os.path.expanduser(out)).absolute()) if out is not None else None
         self._name, self._concurrency, self._retry_failed = name, concurrency, retry_failed
         self._priority = priority
         self._purse = Purse(limit_usd=limit_cost_usd)
-        path = Path(tasks).expanduser().absolute() if isinstance(tasks, str | Path) else None
+        path = Path(os.path.expanduser(tasks)).absolute() if isinstance(tasks, str | Path) else None
         self._agents = Agents(
-            task=Path(task).expanduser() if task is not None else None,
-            folder=path.parent if path is not None and path.is_file() else Path.cwd(),
+            task=Path(os.path.expanduser(task)) if task is not None else None,
+            folder=path.parent if path is not None and os.path.isfile(path) else Path.cwd(),
             arguments=arguments or (overridden(agent_arguments) if database is None else None),
             journal=self._journal,
             purse=self._purse,

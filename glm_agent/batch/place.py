@@ -39,9 +39,9 @@ def batch_id(name: str | None, *, out: Path | None, folder: Path) -> tuple[str, 
     if out is None:
         return f"batch-{new_session_id()}", False
     note = folder / f"{_hash(out)}.json"
-    if out.exists() and (known := _known(note)):
+    if os.path.exists(out) and (known := _known(note)):
         return known, True
-    return _begin(note, out), out.exists()
+    return _begin(note, out), os.path.exists(out)
 
 
 @contextmanager

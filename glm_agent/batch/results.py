@@ -105,7 +105,7 @@ class ResultsFile:
 
         Raises ``ConfigurationError`` where the file holds something else.
         """
-        if self.path.exists() and not self.path.is_file():
+        if os.path.exists(self.path) and not os.path.isfile(self.path):
             raise ConfigurationError(
                 f"the results '{self.path}' are no file that can be read again: name one, or leave out --out for stdout"
             )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -114,7 +115,7 @@ def session_of(batch: str, item: Item) -> str:
 def _opened(given: str | Path | Iterable[Mapping[str, Any]]) -> IO[bytes]:
     """A file that can be read twice: what comes through a pipe or from a program is kept in one without a name."""
     if isinstance(given, str | Path):
-        return _spooled(sys.stdin.buffer) if str(given) == "-" else _file(Path(given).expanduser())
+        return _spooled(sys.stdin.buffer) if str(given) == "-" else _file(Path(os.path.expanduser(given)))
     spool = TemporaryFile()  # noqa: SIM115
     spool.writelines(_line(each) for each in given)
     return spool

@@ -69,8 +69,8 @@ def _journal() -> tuple[bool, str, str]:
     from glm_agent.journal import Journal
 
     path = Journal().path
-    folder = next(parent for parent in path.parents if parent.exists())
-    return os.access(folder, os.W_OK), "journal", f"{path}{'' if path.exists() else ' (made at first use)'}"
+    folder = next(parent for parent in path.parents if os.path.exists(parent))
+    return os.access(folder, os.W_OK), "journal", f"{path}{'' if os.path.exists(path) else ' (made at first use)'}"
 
 
 def _plugins() -> Iterator[tuple[bool, str, str]]:

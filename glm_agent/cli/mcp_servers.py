@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -28,7 +28,7 @@ def read(sources: Sequence[str] | None) -> tuple[ServerConfig, ...]:
     """The servers that were named, or those of the file that is here."""
     from glm_agent.mcp.sources import read_servers
 
-    if not sources and not Path(".mcp.json").exists():
+    if not sources and not os.path.exists(".mcp.json"):
         fail("there is no '.mcp.json' here: name a configuration file, a command or an address")
     configs, warnings = read_servers(sources or [".mcp.json"])
     for warning in warnings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from string import Template
@@ -110,7 +111,7 @@ def _write(document: dict[str, Any], settings: dict[str, Any], file: Path) -> Pa
     title = json.dumps(phrases.short(_title(document)), ensure_ascii=True)[1:-1]
     text = _FILE.substitute(values, title=title, document=repr(beside.name))
     try:
-        if file.exists():
+        if os.path.exists(file):
             raise ConfigurationError(f"'{file}' is there already: give another name with --output")
         beside.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         file.write_text(text, encoding="utf-8")

@@ -108,7 +108,7 @@ def as_typed(
     return RunOptions(
         tools=tuple(map(absolute, tools or ())),
         mcp_servers=tuple(map(absolute, mcp_config or ())),
-        permissions=str(Path(permissions).expanduser().absolute()) if permissions else None,
+        permissions=str(Path(os.path.expanduser(permissions)).absolute()) if permissions else None,
         allow=tuple(allow or ()),
         ask=tuple(ask or ()),
         deny=tuple(deny or ()),
@@ -171,8 +171,8 @@ def _schema(given: str | None) -> dict[str, Any] | str | None:
 def absolute(name: str) -> str:
     """A name of tools or servers; a path becomes absolute, so that it holds in any working directory."""
     if name.startswith(("./", "../", "~/")):
-        return str(Path(name).expanduser().absolute())
-    is_path = " " not in name and "://" not in name and Path(name).exists() and not _is_plugin(name)
+        return str(Path(os.path.expanduser(name)).absolute())
+    is_path = " " not in name and "://" not in name and os.path.exists(name) and not _is_plugin(name)
     return str(Path(name).absolute()) if is_path else name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -79,7 +80,7 @@ def lines_of(path: str, *, is_followed: bool) -> Iterator[bytes]:
         yield from sys.stdin.buffer
         return
     try:
-        with Path(path).expanduser().open("rb") as file:
+        with Path(os.path.expanduser(path)).open("rb") as file:
             yield from _followed(file) if is_followed else file
     except OSError as error:
         raise ConfigurationError(f"'{path}' cannot be read: {error.strerror or error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from enum import StrEnum
@@ -123,6 +124,8 @@ def run(
         if (approve or deny_call) and not resume:
             fail("--approve and --deny-call decide on calls of a stored turn: give --resume ID too")
         task, prompt = _what(what, is_resumed=resume is not None)
+        if param and not task and not resume:
+            fail("--param fills in what a task file declares, and there is none: write the value into the text")
         given = as_typed(
             task=task,
             parameters=parameters(param or []),
@@ -137,7 +140,7 @@ def run(
             allow=allow,
             ask=ask,
             deny=deny,
-            output=str(Path(output).expanduser().absolute()) if output else None,
+            output=str(Path(os.path.expanduser(output)).absolute()) if output else None,
             output_schema=_file_unless_json(output_schema),
         )
         journal, session_id, options = _session(
@@ -169,14 +172,14 @@ def _what(what: str | None, *, is_resumed: bool) -> tuple[str, str | None]:
     if what is None:
         raise ConfigurationError('there is nothing to do: give a task file, "a text", or - to read it from stdin')
     if what == "-":
-        return "", _spoken(sys.stdin.buffer.read().decode(errors="replace"))
+        return "", _spoken(sys.stdin.buffer.read().decode("utf-8-sig", errors="replace"))
     if not what.strip():
         return "", _spoken(what)
-    path = Path(what).expanduser() if len(what) < 4096 and "\n" not in what else None
-    if path is not None and path.suffix.lower() in _TASK_ENDINGS and path.is_file():
+    path = Path(os.path.expanduser(what))
+    if path.suffix.lower() in _TASK_ENDINGS and os.path.isfile(path):
         return str(path.absolute()), None
-    if path is not None and path.exists():
-        kind = "folder" if path.is_dir() else "file, and no task (those end in .md)"
+    if os.path.exists(path):
+        kind = "folder" if os.path.isdir(path) else "file, and no task (those end in .md)"
         raise ConfigurationError(
             f"'{what}' is a {kind}: give a task file; to send it as text: echo '{what}' | glm-agent run -"
         )
@@ -186,7 +189,7 @@ def _what(what: str | None, *, is_resumed: bool) -> tuple[str, str | None]:
 
 
 def _file_unless_json(given: str | None) -> str | None:
-    return given if given is None or given.lstrip().startswith("{") else str(Path(given).expanduser().absolute())
+    return given if given is None or given.lstrip().startswith("{") else str(Path(os.path.expanduser(given)).absolute())
 
 
 def _spoken(text: str) -> str:

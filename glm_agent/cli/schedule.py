@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,7 +55,7 @@ def add(
     """
     with reporting():
         options = as_typed(
-            task=str(Path(task).expanduser().absolute()),
+            task=str(Path(os.path.expanduser(task)).absolute()),
             parameters=parameters(param or []),
             model=model,
             tools=tools,

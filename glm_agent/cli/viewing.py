@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -77,7 +77,7 @@ def view(
 def _events(what: str, *, follow: bool, database: str | None) -> Iterator[Played]:
     from glm_agent.cli import playback
 
-    if what == "-" or Path(what).expanduser().is_file():
+    if what == "-" or os.path.isfile(os.path.expanduser(what)):
         where = "stdin" if what == "-" else f"'{what}'"
         yield from playback.of_lines(playback.lines_of(what, is_followed=follow), where=where)
     elif "/" in what or what.endswith(".jsonl"):

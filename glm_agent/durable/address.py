@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ class Address:
         name = unquote(text[len("sqlite://") :].removeprefix("/"))
         if not name or name == ":memory:" or not text.startswith("sqlite:///"):
             raise ConfigurationError(f"'{text}' names no file: write sqlite:///runs.db or sqlite:////srv/agent/runs.db")
-        path = Path(name).expanduser().absolute()
+        path = Path(os.path.expanduser(name)).absolute()
         return cls(f"sqlite:///{path}", path)
 
     @property

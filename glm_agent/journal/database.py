@@ -75,8 +75,8 @@ def default_path() -> Path:
     written, the user's data folder.
     """
     if home := os.environ.get("GLM_AGENT_HOME"):
-        return Path(home).expanduser() / FILE_NAME
-    here = Path.cwd()
+        return Path(os.path.expanduser(home)) / FILE_NAME
+    here = _here()
     for folder in (here, *here.parents):
         if _is_ours(path := folder / FOLDER_NAME / FILE_NAME):
             return path
@@ -85,6 +85,15 @@ def default_path() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("glm-agent") / FILE_NAME
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise JournalError(
+            "the working directory is gone: change into one that exists, or set GLM_AGENT_HOME to one for sessions"
+        ) from None
 
 
 def _is_ours(path: Path) -> bool:
@@ -135,9 +144,9 @@ class Database:
 
     def read(self, sql: str, parameters: Parameters = ()) -> list[Any]:
         """The rows of a query; none where there is no file yet, and reading makes none."""
-        if self._connection is None and not self.path.exists():
-            return []
         with self._lock, _Explained(self.path):
+            if self._connection is None and not _is_there(self.path):
+                return []
             return self._opened().execute(sql, parameters).fetchall()
 
     def close(self) -> None:
@@ -154,9 +163,18 @@ class Database:
         return self._connection
 
 
+def _is_there(path: Path) -> bool:
+    """Raises ``OSError`` where that cannot be known."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def make_folder(folder: Path) -> None:
     """Make a private folder, with a ``.gitignore`` in it: conversations are not for the repository."""
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):

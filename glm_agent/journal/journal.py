@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,7 @@ class Journal(KeptSessions):
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
-        self.path = Path(path).expanduser().absolute() if path is not None else default_path()
+        self.path = Path(os.path.expanduser(path)).absolute() if path is not None else default_path()
         self._database = Database(self.path)
         self._described: dict[str, tuple[str, JsonObject | None]] = {}
 
@@ -138,7 +139,7 @@ class Journal(KeptSessions):
 
     def is_open(self, session_id: str) -> bool:
         """Whether somebody has the session open for writing."""
-        if not self._lock_file(session_id).exists():
+        if not os.path.exists(self._lock_file(session_id)):
             return False
         try:
             self._locked(session_id).release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import shutil
 import time
 from abc import ABC, abstractmethod
@@ -169,7 +170,7 @@ class KeptSessions(ABC):
         origin = replace(self.summary(session_id).origin, created=time.time())
         said = [line for line in self.records(session_id) if records.is_fact(line.record)]
         self._add(new, said[:facts], origin=origin, setup=self.setup(session_id))
-        if (results := self.results_of(session_id)).is_dir():
+        if os.path.isdir(results := self.results_of(session_id)):
             shutil.copytree(results, self.results_of(new), dirs_exist_ok=True)
         return new
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -27,8 +28,8 @@ Files: TypeAlias = dict[str, bytes]
 
 def to_lines(folder: Path | None) -> Iterator[str]:
     """Each kept result as a line of JSON; none where the folder was never made."""
-    for path in sorted(folder.iterdir()) if folder is not None and folder.is_dir() else ():
-        if _ID.fullmatch(path.name) and path.is_file():
+    for path in sorted(folder.iterdir()) if folder is not None and os.path.isdir(folder) else ():
+        if _ID.fullmatch(path.name) and os.path.isfile(path):
             content = _encoded(path.read_bytes())
             yield json.dumps({"kind": KIND, "at": path.stat().st_mtime, "id": path.name, **content}, ensure_ascii=False)
 
@@ -61,7 +62,7 @@ def write(files: Files, folder: Path) -> None:
 def missing(facts: Sequence[Fact], folder: Path | None) -> list[str]:
     """Ids of results that the model was told of and that are not there."""
     named = {id: None for result in _results(facts) for id in _NAMED.findall(result.content)}
-    return [id for id in named if folder is None or not (folder / id).is_file()]
+    return [id for id in named if folder is None or not os.path.isfile(folder / id)]
 
 
 def _results(facts: Sequence[Fact]) -> Iterator[ToolResult]:

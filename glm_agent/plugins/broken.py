@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,6 @@ def _place(error: BaseException) -> tuple[str, int]:
 def _hint(error: BaseException, file: str) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name and file:
         sibling = Path(file).with_name(f"{error.name.partition('.')[0]}.py")
-        if sibling.is_file():
+        if os.path.isfile(sibling):
             return f"; the file beside it is imported with 'from .{error.name} import …'"
     return ""

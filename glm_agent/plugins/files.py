@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.machinery
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -44,7 +45,7 @@ def _package_of(folder: Path) -> str:
     name = _package_name(folder)
     if name not in sys.modules:
         first = folder / "__init__.py"
-        if first.is_file():
+        if os.path.isfile(first):
             _execute(name, first, search=[str(folder)])
         else:
             spec = importlib.machinery.ModuleSpec(name, None, is_package=True)

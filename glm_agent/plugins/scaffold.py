@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import keyword
+import os
 import re
 import sys
 from pathlib import Path
@@ -124,7 +125,7 @@ def write_package(folder: Path, name: str) -> list[Path]:
     """
     files = package_files(name)
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if os.path.exists(folder) and (not os.path.isdir(folder) or any(folder.iterdir())):
             raise ConfigurationError(f"'{folder}' is there already and not empty: give another name, or --folder")
         written: list[Path] = []
         for path, text in files.items():

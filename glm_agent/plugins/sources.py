@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -42,10 +43,10 @@ def parts_of(source: str) -> list[Part]:
     if point is not None:
         module, _, inside = point.value.partition(":")
         return [Part(source, module=module.strip(), object=object or inside.strip())]
-    path = Path(place).expanduser()
-    if place and path.is_dir():
+    path = Path(os.path.expanduser(place))
+    if place and os.path.isdir(path):
         return _files_of(source, path, object)
-    if path.is_file():
+    if os.path.isfile(path):
         return [Part(source, file=path, object=object)]
     if "/" in place or "\\" in place or place.endswith(".py") or not place:
         raise ConfigurationError(f"there is no file or folder {place!r} to load tools from, seen from '{Path.cwd()}'")
@@ -68,7 +69,7 @@ def _module(source: str, name: str, object: str) -> Part:
         if _is_importable(name):
             return Part(source, module=name, object=object)
         file = Path(*name.split(".")).with_suffix(".py")
-        if file.is_file():
+        if os.path.isfile(file):
             return Part(source, file=file, object=object)
     raise unknown(name, "tools")
 

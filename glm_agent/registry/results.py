@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -53,7 +54,7 @@ class KeptResults:
 
     def read_result(self, id: Id, from_line: Line = 1, lines: Count = 200, contains: Wanted = "") -> str:
         """Read on in a tool result that was too long to be shown as a whole."""
-        if not _ID.fullmatch(id) or not (path := self._path(id)).is_file():
+        if not _ID.fullmatch(id) or not os.path.isfile(path := self._path(id)):
             raise ToolError(f"no result {id!r} is kept: call the tool again")
         with path.open(encoding="utf-8", errors="replace") as file:
             return _page(enumerate(_rows(file), start=1), from_line, lines, contains.casefold())

@@ -51,6 +51,6 @@ def _report_unused(server: SimulatorServer) -> None:
 
 def _identity(scenario: str) -> str:
     path = Path(scenario)
-    if scenario in BUILT_IN or not path.exists():
+    if scenario in BUILT_IN or not os.path.exists(path):
         return scenario
     return f"{path.resolve()}:{path.stat().st_mtime_ns}"

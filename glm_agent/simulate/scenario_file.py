@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -154,7 +155,7 @@ def _child(node: yaml.Node, part: Any) -> tuple[yaml.Mark, yaml.Node] | None:
 
 
 def _read_python(path: Path) -> Scenario | ScriptFile:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ConfigurationError(f"scenario '{path}' does not exist")
     try:
         names = runpy.run_path(str(path), run_name="glm_agent_scenario")

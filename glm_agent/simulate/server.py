@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import threading
@@ -44,7 +45,7 @@ def _read_player(scenario: str | Path | Mapping[str, Any] | Scenario) -> Player:
         return ScenarioPlayer(scenario)
     if isinstance(scenario, Mapping):
         return ScenarioPlayer(scenario_of(scenario))
-    if not Path(scenario).exists():
+    if not os.path.exists(scenario):
         known = ", ".join(f"'{name}'" for name in BUILT_IN)
         raise ConfigurationError(f"scenario '{scenario}' is neither a file nor one of {known}")
     read = read_scenario(scenario)

@@ -22,6 +22,7 @@ FLOORS = (
     {"agent"},
     {"batch"},
     {"cli", "web", "testing"},
+    {"__main__"},
 )
 """The rooms of the package, the lowest floor first. An import goes to a lower floor, or stays in its room."""
 
@@ -183,3 +184,16 @@ def public_names() -> set[str]:
 def test_nothing_is_imported_by_star() -> None:
     everything = [*PACKAGE, *files("tools"), *files("examples")]
     assert [str(one) for file in everything for one in imports(file) if one.name == "*"] == []
+
+
+def test_no_file_is_looked_for_in_a_way_that_raises_where_its_name_is_odd() -> None:
+    """``pathlib`` raises for a name that is too long and for a ``~`` of nobody; ``os.path`` says no."""
+    raising = {"exists", "is_file", "is_dir", "expanduser"}
+    calls = [
+        f"{file.relative_to(ROOT)}:{node.lineno} .{node.func.attr}()"
+        for file in PACKAGE
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and not node.args and isinstance(node.func, ast.Attribute)
+        if node.func.attr in raising
+    ]
+    assert calls == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -67,7 +68,7 @@ def import_session(
     Example: glm-agent sessions import session.jsonl --id copy
     """
     try:
-        text = sys.stdin.buffer.read() if file == "-" else Path(file).expanduser().read_bytes()
+        text = sys.stdin.buffer.read() if file == "-" else Path(os.path.expanduser(file)).read_bytes()
         lines = text.decode("utf-8-sig").split("\n")
     except OSError as error:
         fail(f"'{file}' cannot be read: {error.strerror or error}")

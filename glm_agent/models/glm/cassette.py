@@ -86,7 +86,7 @@ class Cassette:
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a cassette. Raises ``ConfigurationError`` with the line that cannot be read."""
-        path = Path(path).expanduser()
+        path = Path(os.path.expanduser(path))
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except OSError as error:
@@ -109,10 +109,10 @@ class CassetteWriter:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).expanduser()
+        self.path = Path(os.path.expanduser(path))
         self._file: TextIO | None = None
         try:
-            if self.path.exists() and self.path.stat().st_size:
+            if os.path.exists(self.path) and self.path.stat().st_size:
                 with self.path.open(encoding="utf-8", errors="replace") as file:
                     _check_header(file.readline(), self.path)
         except OSError as error:
