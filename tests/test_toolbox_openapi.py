@@ -137,7 +137,7 @@ def running() -> Generator[Shop]:
     thread.start()
     yield shop
     shop.server.should_exit = True
-    thread.join(10)
+    thread.join(60)
     shop.socket.close()
 
 
