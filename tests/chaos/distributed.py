@@ -115,7 +115,7 @@ class Distributed:
             return await agent.run(work.prompt, session=work.session)
 
         worker.do = lambda **_: one
-        worker._serve(self.url, [], self.concurrency, 20.0, 50, tell=print)
+        worker._serve(self.url, [], self.concurrency, 60.0, 50, tell=print)
 
 
 Fault = Callable[[Distributed, Any, random.Random], None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +14,9 @@ from glm_agent.durable.address import Address
 from glm_agent.durable.database import Database
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "servers"))
+sys.path.insert(0, str(Path(__file__).parent))
 from postgres import Postgres, is_there, running
+from tool_world import World
 
 
 @pytest.fixture(scope="session")
@@ -57,3 +59,16 @@ def url(request: pytest.FixtureRequest) -> str:
 def closed_engine() -> Generator[None]:
     yield
     engines.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path, request: pytest.FixtureRequest) -> Generator[Callable[[str], World]]:
+    made: list[World] = []
+
+    def new(url: str) -> World:
+        made.append(World(tmp_path, url))
+        return made[-1]
+
+    yield new
+    for each in made:
+        each.close()

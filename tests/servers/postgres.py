@@ -69,7 +69,9 @@ class Server:
     _said: deque[str] = field(default_factory=partial(deque[str], maxlen=200))
 
     def start(self) -> None:
-        """Returns when it takes connections."""
+        """Returns when it takes connections; where it runs, at once."""
+        if self._process is not None:
+            return
         # What is stored need not outlive the machine, and syncing makes every other test slower.
         settings = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200", "-k", str(self.data)]
         command = [self.programs / "postgres", "-D", self.data, *settings]
