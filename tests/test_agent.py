@@ -734,6 +734,15 @@ def test_attachments_are_a_list_of_what_can_be_attached(wrong: Any) -> None:
         Agent(ScriptedModel([])).run_sync("hi", attachments=[None])  # type: ignore[list-item]
 
 
+def test_a_null_byte_in_a_name_is_said() -> None:
+    agent = Agent(ScriptedModel([]))
+    with pytest.raises(ConfigurationError, match="null byte"):
+        agent.run_sync("hi", attachments=["a\0.png"])
+    for make in (Agent.from_task, lambda name: Agent("simulate:echo", permissions=name)):
+        with pytest.raises(ConfigurationError, match="null byte"):
+            make("a\0b")
+
+
 def test_settings_and_a_budget_may_be_mappings() -> None:
     model = ScriptedModel([call("stock", '{"sku": "B-3"}'), "ok"])
     agent = Agent(model, tools=[stock], settings={"temperature": 0.2, "stop": ["END"]}, budget={"max_tool_calls": 0})

@@ -52,8 +52,9 @@ def _local_part(path: Path, kind: str) -> Part:
         if size > most:
             raise ConfigurationError(f"the attachment {str(path)!r} has {size:,} bytes: GLM takes at most {most:,}")
         data = path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"the attachment {str(path)!r} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # the latter for a null byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"the attachment {str(path)!r} cannot be read: {reason}") from error
     if kind == "audio":
         return AudioPart(data=base64.b64encode(data).decode(), format=path.suffix.lstrip(".").lower())
     return _image(mimetypes.guess_type(path)[0] or "image/png", data)

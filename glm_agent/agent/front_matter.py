@@ -57,8 +57,9 @@ def _text(path: Path) -> str:
         before = error.object[: error.start]
         line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
         raise ConfigurationError(f"{path}:{line}:{column}: not UTF-8: save the file as UTF-8 text") from error
-    except OSError as error:
-        raise ConfigurationError(f"the file '{path}' cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # the latter for a null byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"the file {str(path)!r} cannot be read: {reason}") from error
 
 
 def _parsed(path: Path, *, head: str, body: str) -> FrontMatter:

@@ -140,7 +140,7 @@ def _yaml_mapping(path: Path, *, example: str) -> Mapping[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"the file {str(path)!r} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # no UTF-8, or a null byte in the name
         raise ConfigurationError(f"the file {str(path)!r} is not YAML: {error}") from error
     if not isinstance(content, Mapping):
         raise ConfigurationError(f"the file {str(path)!r} must hold a mapping, such as '{example}'")
