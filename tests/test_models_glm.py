@@ -35,6 +35,7 @@ from glm_agent.messages import (
     Notice,
     Retrying,
     TextDelta,
+    ToolCallDelta,
     ToolCallReady,
     ToolSpec,
     UserMessage,
@@ -240,6 +241,16 @@ async def test_a_call_is_announced_while_the_stream_is_still_coming(anyio_backen
         assert isinstance(ready, ToolCallReady)
         assert ready.call.name == "add"
         await events.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_call_that_comes_with_the_end_of_its_answer_is_in_the_answer_alone(anyio_backend: str) -> None:
+    call = {"id": "c1", "index": 0, "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    async with serving(Answer(pieces=[frame({"tool_calls": [call]}) + END + DONE])) as server:
+        events = await events_of(server)
+    assert [type(event) for event in events] == [ToolCallDelta, ModelResponse]
+    assert isinstance(events[-1], ModelResponse)
+    assert [asked.name for asked in events[-1].tool_calls] == ["add"]
 
 
 BODY = {"id": "b", "choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": "whole"}}]}

@@ -7,7 +7,6 @@ It knows nothing of retries, tools that run, or where the key was found.
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
@@ -22,7 +21,7 @@ from glm_agent.errors import (
     ModelProtocolError,
     ModelTimeout,
 )
-from glm_agent.messages import JsonObject, ModelRequest, Notice, Retrying, SentRequest
+from glm_agent.messages import JsonObject, ModelRequest, Notice, Retrying, SentRequest, ToolCallReady
 from glm_agent.models.account import Bearer, SignedKey
 from glm_agent.models.catalog import ModelInfo, lookup
 from glm_agent.models.glm.clients import Answer, Client, Clients
@@ -106,7 +105,7 @@ class GLMModel:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """See ``Model.stream``. Every call is one attempt, with a ``request_id`` of its own."""
-        request_id = uuid.uuid4().hex
+        request_id = os.urandom(16).hex()
         parts = self._encode(request)
         record = self._record(request, parts) if request.asked is not None else None
         body = parts.joined(request_id if self._dialect.is_native else "")
@@ -124,11 +123,18 @@ class GLMModel:
                 )
                 async with aclosing(self._pieces(answer, decoder, request_id)) as pieces:
                     async for piece in pieces:
+                        ready: list[ToolCallReady] = []
                         for event in piece:
-                            if isinstance(event, Restarted):
+                            if isinstance(event, ToolCallReady):
+                                ready.append(event)
+                            elif isinstance(event, Restarted):
                                 restarts += 1
+                                ready = []
                                 yield Retrying(attempt=restarts + 1, wait_seconds=0.0, reason=event.reason)
                             else:
+                                yield event
+                        if not decoder.is_done:  # else the response is here too, and nothing is won by an early start
+                            for event in ready:
                                 yield event
         response = decoder.finish()
         for warning in decoder.warnings:
