@@ -248,7 +248,7 @@ async def test_a_call_that_comes_with_the_end_of_its_answer_is_in_the_answer_alo
     call = {"id": "c1", "index": 0, "type": "function", "function": {"name": "add", "arguments": "{}"}}
     async with serving(Answer(pieces=[frame({"tool_calls": [call]}) + END + DONE])) as server:
         events = await events_of(server)
-    assert [type(event) for event in events] == [ToolCallDelta, ModelResponse]
+    assert [type(event) for event in events] == [ToolCallDelta, TextDelta, ModelResponse]
     assert isinstance(events[-1], ModelResponse)
     assert [asked.name for asked in events[-1].tool_calls] == ["add"]
 
