@@ -113,6 +113,37 @@ async def test_the_older_transport_can_be_said(sse_url: str) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["http", "sse", "stdio"])
+async def test_an_answer_that_is_too_long_says_so_on_every_transport_and_the_next_call_is_answered(
+    kind: str, http_url: str, sse_url: str
+) -> None:
+    program = {"command": sys.executable, "args": [SDK, "stdio"]}
+    entry = {"http": {"url": http_url}, "sse": {"type": "sse", "url": sse_url}, "stdio": program}[kind]
+    await check_limit({**entry, "name": "s", "max_message_mb": 1}, "repeat", {"text": "x", "times": 1 << 20})
+
+
+@pytest.mark.anyio
+async def test_an_answer_in_json_that_is_too_long_says_the_same() -> None:
+    with legacy_server() as server:
+        await check_limit({"url": server.url, "name": "s", "max_message_mb": 1}, "echo", {"text": "x" * (1 << 20)})
+
+
+async def check_limit(source: object, name: str, large: dict[str, object]) -> None:
+    async with MCPServers.read([source]) as servers:
+        with anyio.fail_after(60):
+            tools = {tool.listed.name: tool for tool in await servers.tools()}
+            call = ToolCall(id="c", name=name, arguments=json.dumps(large))
+            refused = await tools[name].run(call, ToolContext(call=call))
+            small = ToolCall(id="d", name=name, arguments='{"text": "x", "times": 3}')
+            answered = await tools[name].run(small, ToolContext(call=small))
+    said = 'its answer has more than 1 MiB. To allow more, put "max_message_mb": 2 into its entry'
+    assert refused.content == f"the call ran, but {said}. Ask for less if you can."
+    assert refused.is_error
+    assert not answered.is_error
+    assert "x" in answered.content
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_the_sdk_over_standard_input_gives_the_same() -> None:
     check(*await call_all({"command": sys.executable, "args": [SDK, "stdio"]}))

@@ -11,6 +11,7 @@ from glm_agent.errors import ToolError
 from glm_agent.mcp import sanitize
 from glm_agent.mcp.arguments import read_arguments
 from glm_agent.mcp.config import ServerConfig
+from glm_agent.mcp.event_stream import Events, StreamEvent
 from glm_agent.mcp.failure import hint, missing_program, sentence, shown
 from glm_agent.mcp.framing import Lines, Spread, TooLong
 from glm_agent.mcp.normalize import answered_id, repair_messages, repair_result
@@ -99,6 +100,34 @@ def test_a_line_of_open_strings_is_read_once() -> None:
 )
 def test_the_answered_request_is_found_at_either_end(text: bytes, expected: object) -> None:
     assert answered_id(TooLong(head=text[:256], tail=text[-256:], size=len(text))) == expected
+
+
+# -- events ---------------------------------------------------------------------------------------------
+
+
+def fed(stream: bytes, step: int, *, limit: int = 1 << 20) -> list[StreamEvent]:
+    events = Events(limit=limit)
+    return [event for at in range(0, len(stream), step) for event in events.feed(stream[at : at + step])]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@given(step=st.integers(1, 30))
+def test_events_come_out_whole_whatever_ends_their_lines_and_however_they_are_cut(end: bytes, step: int) -> None:
+    lines = [b"\xef\xbb\xbfevent: endpoint", b"data: /x", b"", b": quiet", b"", b"data:a", b"data: b", b"id: 3", b""]
+    found = [(event.name, event.data) for event in fed(end.join([*lines, b"data: cut off"]), step)]
+    assert found == [("endpoint", b"/x"), ("message", b"a\nb")]
+
+
+@given(step=st.integers(1, 300), is_spread=st.booleans())
+def test_an_event_above_the_cap_keeps_its_ends_and_the_next_one_is_whole(step: int, is_spread: bool) -> None:
+    text = '{"jsonrpc":"2.0","id":7,"result":"' + "x" * 400 + '"}'
+    data = (
+        "".join(f"data: {text[at : at + 99]}\n" for at in range(0, len(text), 99)) if is_spread else f"data: {text}\n"
+    )
+    long, short = fed(f"event: message\n{data}\ndata: next\n\n".encode(), step, limit=200)
+    assert isinstance(long.data, TooLong)
+    assert answered_id(long.data) == 7
+    assert (long.name, short) == ("message", StreamEvent(name="message", data=b"next"))
 
 
 # -- repairs --------------------------------------------------------------------------------------------

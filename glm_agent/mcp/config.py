@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from glm_agent.errors import ConfigurationError
 from glm_agent.mcp import masking, names
 from glm_agent.mcp.authorization import OAuth
+from glm_agent.mcp.framing import MAX_MESSAGE
 
 PORT = "${port}"
 """Stands for a free port in an entry that has both ``command`` and ``url``."""
@@ -57,6 +58,8 @@ class ServerConfig:
     """How long a call may take that the server goes on with as a task, and is asked after."""
     startup_timeout_seconds: float = 60.0
     """How long the server may take to answer at all; ``npx`` and ``uvx`` may download first."""
+    max_message_bytes: int = MAX_MESSAGE
+    """How large one message of the server may be; a call whose answer is larger fails, and says so."""
     is_legacy: bool = False
     """Whether only a protocol before 2026-07-28 is spoken with it, whatever it knows."""
     is_disabled: bool = False

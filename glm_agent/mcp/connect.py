@@ -52,9 +52,15 @@ async def connect(
             yield await Link(note).open(stack, config.instance, peer, is_legacy=is_legacy)
         elif process is not None:
             link = Link(note)
-            yield await _linked(stack, link, peer, speak(process, over=link.over), is_legacy=is_legacy)
+            yield await _linked(
+                stack,
+                link,
+                peer,
+                speak(process, over=link.over, max_message=config.max_message_bytes),
+                is_legacy=is_legacy,
+            )
         else:
-            client = await stack.enter_async_context(HttpClient(config.headers, auth=authorization(config, callbacks)))
+            client = await stack.enter_async_context(_client(config, callbacks))
             yield await _over_http(stack, client, peer, note, is_legacy=is_legacy)
 
 
@@ -77,6 +83,11 @@ async def _over_http(stack: AsyncExitStack, client: HttpClient, peer: Peer, note
 async def _linked(stack: AsyncExitStack, link: Link, peer: Peer, transport: Any, *, is_legacy: bool) -> Link:
     repaired = Repaired(transport, link.over, link.note, ServerLog(peer.config, link.note))
     return await link.open(stack, repaired, peer, is_legacy=is_legacy)
+
+
+def _client(config: ServerConfig, callbacks: Callbacks) -> HttpClient:
+    auth = authorization(config, callbacks)
+    return HttpClient(config.headers, auth=auth, max_message=config.max_message_bytes)
 
 
 def authorization(config: ServerConfig, callbacks: Callbacks) -> Authorized | None:

@@ -72,6 +72,10 @@ _ADVICE = tuple(
 """What servers say when they cannot start, and what to do then."""
 
 
+TOO_LARGE = -32055
+"""Code of our own for an answer above the limit; those of what happens over HTTP are in ``http``."""
+
+
 class Lost(Exception):
     """The connection broke before the answer came."""
 
@@ -91,6 +95,10 @@ class Refused(Exception):
 
 class Unauthorized(Refused):
     """The server wants a login, and nobody has logged in."""
+
+
+class TooLarge(Refused):
+    """The server ran the request, and its answer is above the limit."""
 
 
 class UnknownTask(Refused):

@@ -140,6 +140,10 @@ def _seconds(number: float, key: str, context: values.Context) -> float:
     return number if number < 1000 else number * context.seconds_per_unit
 
 
+def _max_message(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
+    return replace(config, max_message_bytes=max(1, int(values.number(value, context, key) * 2**20)))
+
+
 def _protocol(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
     version = values.text(value, context, key)
     if not re.fullmatch(r"20\d\d-\d\d-\d\d", version):
@@ -204,6 +208,7 @@ FIELDS: Mapping[str, Field] = {
         _startup,
     ),
     **dict.fromkeys(("task_timeout", "taskTimeout", "task_timeout_seconds"), _task_timeout),
+    **dict.fromkeys(("max_message_mb", "maxMessageMb"), _max_message),
     **dict.fromkeys(("trust", "trusted"), _trust),
     **dict.fromkeys(("optional", "required"), _optional),
     "protocol": _protocol,

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 MAX_MESSAGE = 64 << 20
-"""Bytes of one message. A server's answer above this is an error of the call, not of the server."""
+"""Bytes of one message where nothing else is said. An answer above it is an error of the call, not of the server."""
 
-_KEPT = 256
+KEPT = 256
 """Bytes of its beginning and its end: where the id of what it answers stands."""
 
 _BEGINS = re.compile(rb"\s*\[?\s*(?:\{\s*(?:\"|$)|$)")
@@ -21,6 +21,12 @@ _BEGINS = re.compile(rb"\s*\[?\s*(?:\{\s*(?:\"|$)|$)")
 
 # An open string reaches to the end of the line, so that nothing is looked at twice.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+\\?(?:"|\Z)', re.DOTALL)
+
+
+def too_long(limit: int) -> str:
+    """What is said of an answer above the limit, whatever it came over."""
+    mib = max(1, limit >> 20)
+    return f'its answer has more than {mib} MiB. To allow more, put "max_message_mb": {2 * mib} into its entry'
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,10 +69,10 @@ class Lines:
             self._parts.append(piece)
             return
         if self._parts:
-            self._head = b"".join(self._parts)[:_KEPT]
+            self._head = b"".join(self._parts)[:KEPT]
             self._parts.clear()
-        self._head = self._head or piece[:_KEPT]
-        self._tail = (self._tail + piece)[-_KEPT:]
+        self._head = self._head or piece[:KEPT]
+        self._tail = (self._tail + piece)[-KEPT:]
 
     def _take(self) -> bytes | TooLong:
         line: bytes | TooLong = b"".join(self._parts)

@@ -15,8 +15,8 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import INTERNAL_ERROR, JSONRPCError, jsonrpc_message_adapter
 
 from glm_agent.mcp import sanitize
-from glm_agent.mcp.failure import Refused, Unauthorized
-from glm_agent.mcp.framing import MAX_MESSAGE
+from glm_agent.mcp.failure import TOO_LARGE, Refused, Unauthorized
+from glm_agent.mcp.framing import MAX_MESSAGE, too_long
 
 NOT_SENT = -32051
 LOST = -32052
@@ -41,9 +41,13 @@ _UNSENT = (
 class HttpClient(httpx2.AsyncClient):
     """An HTTP client for one MCP server."""
 
-    def __init__(self, headers: Mapping[str, str], *, auth: httpx2.Auth | None = None) -> None:
+    def __init__(
+        self, headers: Mapping[str, str], *, auth: httpx2.Auth | None = None, max_message: int = MAX_MESSAGE
+    ) -> None:
         # No limit on reading: a call has its own, and a quiet stream is not a broken one.
         super().__init__(headers=dict(headers), auth=auth, timeout=httpx2.Timeout(30.0, read=None))
+        self.max_message = max_message
+        """Bytes of one message."""
         self.refused_status: int | None = None
         """The status of the last POST that was turned away."""
 
@@ -79,8 +83,8 @@ class HttpClient(httpx2.AsyncClient):
         request, status = response.request, response.status_code
         is_json = response.headers.get("content-type", "").lower().startswith("application/json")
         if not response.is_error and not response.has_redirect_location:
-            return await _bounded(response) if is_json else response
-        body = (await _bounded(response)).content
+            return await self._bounded(response) if is_json else response
+        body = (await self._bounded(response)).content
         self.refused_status = status
         if "mcp-session-id" in request.headers and (status == 404 or (status == 400 and b"ession" in body)):
             return _answer(request, status, SESSION_LOST, "the server does not know the session")
@@ -90,11 +94,22 @@ class HttpClient(httpx2.AsyncClient):
         # The SDK takes any other status for a success, and then waits for an answer with an id.
         return _answer(request, status if response.is_error else 502, code, _status_sentence(response, body))
 
+    async def _bounded(self, response: httpx2.Response) -> httpx2.Response:
+        """The response with its body read, up to the cap."""
+        body = bytearray()
+        async with aclosing(response), aclosing(response.aiter_bytes()) as chunks:
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > self.max_message:
+                    return _answer(response.request, 502, TOO_LARGE, too_long(self.max_message))
+        headers = [(k, v) for k, v in response.headers.items() if k not in ("content-encoding", "content-length")]
+        return httpx2.Response(response.status_code, headers=headers, content=bytes(body), request=response.request)
+
 
 @asynccontextmanager
 async def streamable(client: HttpClient, url: str) -> AsyncGenerator[Any]:
     """The SDK's streams to a streamable HTTP server."""
-    async with streamable_http_client(url, http_client=client, max_sse_event_size=MAX_MESSAGE) as streams:
+    async with streamable_http_client(url, http_client=client, max_sse_event_size=client.max_message) as streams:
         yield streams
 
 
@@ -105,19 +120,6 @@ def _moved_at_home(response: httpx2.Response) -> httpx2.Request | None:
         return None
     is_same = (moved.url.scheme, moved.url.host, moved.url.port) == (sent.scheme, sent.host, sent.port)
     return moved if is_same else None
-
-
-async def _bounded(response: httpx2.Response) -> httpx2.Response:
-    """The response with its body read, up to the cap."""
-    body = bytearray()
-    async with aclosing(response), aclosing(response.aiter_bytes()) as chunks:
-        async for chunk in chunks:
-            body += chunk
-            if len(body) > MAX_MESSAGE:
-                said = f"the answer has more than {MAX_MESSAGE:,} bytes, which is the limit"
-                return _answer(response.request, 502, INTERNAL_ERROR, said)
-    headers = [(k, v) for k, v in response.headers.items() if k not in ("content-encoding", "content-length")]
-    return httpx2.Response(response.status_code, headers=headers, content=bytes(body), request=response.request)
 
 
 def _answer(request: httpx2.Request, status: int, code: int, message: str) -> httpx2.Response:

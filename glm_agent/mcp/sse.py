@@ -1,7 +1,7 @@
 """MCP over HTTP with server-sent events, as it was until 2025: a GET that stays open, and POSTs beside it.
 
-Ours, because the SDK's refuses a message above 1 MiB and does not fail the request whose POST was refused.
-Delete it when ``sse_client`` takes ``max_sse_event_size``, or when nobody speaks this any more.
+Ours, because the SDK's refuses a message above 1 MiB, and with it the connection, and does not fail the request whose
+POST was refused. Delete it when ``sse_client`` does, or when nobody speaks this any more.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ import httpx2
 from anyio.abc import TaskStatus
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
-from mcp.types import JSONRPCError, JSONRPCRequest, jsonrpc_message_adapter
+from mcp.types import ErrorData, JSONRPCError, JSONRPCRequest, jsonrpc_message_adapter
 
-from glm_agent.mcp.framing import MAX_MESSAGE
+from glm_agent.mcp.event_stream import read_events
+from glm_agent.mcp.failure import TOO_LARGE
+from glm_agent.mcp.framing import TooLong, too_long
+from glm_agent.mcp.http import HttpClient
+from glm_agent.mcp.normalize import answered_id
 from glm_agent.mcp.stdio import Streams
 
 log = logging.getLogger("glm_agent.mcp")
@@ -27,7 +31,7 @@ _Inbox = MemoryObjectSendStream[SessionMessage | Exception]
 
 
 @asynccontextmanager
-async def events(client: httpx2.AsyncClient, url: str) -> AsyncGenerator[Streams]:
+async def events(client: HttpClient, url: str) -> AsyncGenerator[Streams]:
     """The streams of a session while the block is open; they end when the server closes its events.
 
     Raises ``httpx2.HTTPError`` when the server cannot be reached or speaks something else.
@@ -37,25 +41,34 @@ async def events(client: httpx2.AsyncClient, url: str) -> AsyncGenerator[Streams
     accept = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
     async with client.stream("GET", url, headers=accept) as response, inbox, read, write, outbox:
         response.raise_for_status()
-        source = httpx2.EventSource(response, max_event_size=MAX_MESSAGE)
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "text/event-stream":
+            raise httpx2.RemoteProtocolError(f"the server sent no events, but {kind or 'something without a type'}")
         async with anyio.create_task_group() as tasks:
-            endpoint: str = await tasks.start(_receive, source, url, inbox)
+            endpoint: str = await tasks.start(_receive, client, response, url, inbox)
             tasks.start_soon(_post, client, endpoint, outbox, inbox)
             yield read, write
             tasks.cancel_scope.cancel()
 
 
 async def _receive(
-    source: httpx2.EventSource, url: str, inbox: _Inbox, *, task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED
+    client: HttpClient,
+    response: httpx2.Response,
+    url: str,
+    inbox: _Inbox,
+    *,
+    task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     has_endpoint = False
     async with inbox:
         try:
-            async for event in source:
-                if event.event == "endpoint" and not has_endpoint:
+            async for event in read_events(response.aiter_bytes(), limit=client.max_message):
+                if isinstance(event.data, TooLong):
+                    await _refuse(event.data, inbox, client.max_message)
+                elif event.name == "endpoint" and not has_endpoint:
                     has_endpoint = True
-                    task_status.started(_endpoint(url, event.data))
-                elif event.event == "message" and event.data:
+                    task_status.started(_endpoint(url, event.data.decode("utf-8", "replace")))
+                elif event.name == "message" and event.data:
                     await _deliver(event.data, inbox)
         except (httpx2.HTTPError, httpx2.StreamError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             if not has_endpoint:
@@ -66,7 +79,16 @@ async def _receive(
         raise httpx2.RemoteProtocolError("the server sent no 'endpoint' event")
 
 
-async def _deliver(data: str, inbox: _Inbox) -> None:
+async def _refuse(event: TooLong, inbox: _Inbox, limit: int) -> None:
+    """An error in place of the answer: the call fails, the connection goes on."""
+    request_id = answered_id(event)
+    log.warning("an event of an MCP server of %d bytes was dropped", event.size)
+    if request_id is not None:
+        error = ErrorData(code=TOO_LARGE, message=too_long(limit))
+        await inbox.send(SessionMessage(JSONRPCError(jsonrpc="2.0", id=request_id, error=error)))
+
+
+async def _deliver(data: bytes, inbox: _Inbox) -> None:
     try:
         message = jsonrpc_message_adapter.validate_json(data, by_name=False)
     except ValueError as error:
@@ -84,7 +106,7 @@ def _endpoint(url: str, said: str) -> str:
 
 
 async def _post(
-    client: httpx2.AsyncClient, endpoint: str, outbox: MemoryObjectReceiveStream[SessionMessage], inbox: _Inbox
+    client: HttpClient, endpoint: str, outbox: MemoryObjectReceiveStream[SessionMessage], inbox: _Inbox
 ) -> None:
     async for item in outbox:
         body = item.message.model_dump(by_alias=True, mode="json", exclude_unset=True)

@@ -19,9 +19,10 @@ import anyio
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
-from mcp.types import INTERNAL_ERROR, ErrorData, JSONRPCError, jsonrpc_message_adapter
+from mcp.types import ErrorData, JSONRPCError, jsonrpc_message_adapter
 
-from glm_agent.mcp.framing import MAX_MESSAGE, Lines, Spread, TooLong
+from glm_agent.mcp.failure import TOO_LARGE
+from glm_agent.mcp.framing import MAX_MESSAGE, Lines, Spread, TooLong, too_long
 from glm_agent.mcp.normalize import answered_id, repair_messages
 from glm_agent.mcp.process import ServerProcess
 
@@ -148,12 +149,12 @@ class Reader:
 
     def _refusal(self, line: TooLong) -> list[SessionMessage]:
         """An error in place of the answer, so that the call fails now and not at its timeout."""
-        said = f"the answer has {line.size:,} bytes, the limit is {self.max_message:,}"
-        log.warning("a message of an MCP server was dropped: %s", said)
+        said = too_long(self.max_message)
+        log.warning("a message of an MCP server of %d bytes was dropped", line.size)
         request_id = answered_id(line)
         if request_id is None:
             return []
-        error = ErrorData(code=INTERNAL_ERROR, message=said)
+        error = ErrorData(code=TOO_LARGE, message=said)
         return [SessionMessage(JSONRPCError(jsonrpc="2.0", id=request_id, error=error))]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
@@ -11,8 +12,12 @@ from mcp.client import InputRequiredRoundsExceededError
 from mcp.types import CONNECTION_CLOSED, INVALID_REQUEST
 from pydantic import ValidationError
 
-from glm_agent.mcp.failure import Lost, Refused, SessionLost, Unauthorized, first
+from glm_agent.mcp.failure import TOO_LARGE, Lost, Refused, SessionLost, TooLarge, Unauthorized, first
+from glm_agent.mcp.framing import too_long
 from glm_agent.mcp.http import LOST, NOT_SENT, SESSION_LOST, UNAUTHORIZED
+
+_EVENT_LIMIT = re.compile(r"event exceeded the (\d+) byte limit")
+"""What ``httpx2`` says of an event that is too long, after the SDK has turned it into the error of a request."""
 
 
 @contextmanager
@@ -55,6 +60,10 @@ def _of_protocol(code: int, said: str, *, is_over: bool) -> Exception:
         return Unauthorized(said)
     if code in (NOT_SENT, LOST):
         return Lost(said, may_have_run=code == LOST)
+    if code == TOO_LARGE:
+        return TooLarge(said)
+    if (passed := _EVENT_LIMIT.search(said)) is not None:
+        return TooLarge(too_long(int(passed[1])))
     # A server may use the same number for an error of its own: then the connection is still there.
     if code == CONNECTION_CLOSED and (is_over or said.startswith(("Connection closed", "SSE stream"))):
         return Lost("the connection was closed", may_have_run=True)
