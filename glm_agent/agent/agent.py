@@ -9,44 +9,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from glm_agent.agent import callbacks, given, names, stores
+from glm_agent.agent import callbacks, given, names
 from glm_agent.agent.attachments import Attachment, parts
 from glm_agent.agent.budget import Budget
 from glm_agent.agent.callbacks import Approving
-from glm_agent.agent.changes import changes
 from glm_agent.agent.providers import model_maker
 from glm_agent.agent.runtime import Blocking, Runtime, Runtimes
-from glm_agent.agent.said import Said
-from glm_agent.agent.start import begin
-from glm_agent.agent.wrapping import wrapped
-from glm_agent.driver import Driver, EventStream, InlineSteps, NestingTools, Observer, Steps, heeding, tell
+from glm_agent.agent.terms import Terms
+from glm_agent.driver import EventStream, InlineSteps, Observer
 from glm_agent.errors import ConfigurationError
-from glm_agent.messages import (
-    Decision,
-    Message,
-    ModelSettings,
-    Notice,
-    TurnResult,
-    TurnStarted,
-    UserMessage,
-)
+from glm_agent.messages import Decision, Message, ModelSettings, TurnResult, UserMessage
 from glm_agent.models.catalog import ModelInfo
 from glm_agent.models.endings import Endings
 from glm_agent.models.model import Model
-from glm_agent.models.record import RecordingModel
 from glm_agent.models.view import ContextPolicy
 from glm_agent.permissions import Policy
 from glm_agent.registry import ToolRegistry, Tools
 from glm_agent.registry.asking import Asker
-from glm_agent.registry.budgeted import BudgetedTools
-from glm_agent.registry.equipped import EquippedTools
-from glm_agent.registry.handles import Handles
-from glm_agent.registry.permitted import PermittedTools
-from glm_agent.turn import Turn
 
 if TYPE_CHECKING:
     from glm_agent.models.glm.clients import Client
-    from glm_agent.registry.results import KeptResults
 
 
 class Agent:
@@ -128,25 +110,29 @@ class Agent:
         new_servers = names.servers_maker(mcp_servers, ask=callbacks.asker(ask))
         self._runtimes = Runtimes(lambda: Runtime(new_model(), new_servers()))
         self._blocking = Blocking()
-        own, hosted = names.split_hosted(tools)
-        self.offer(own)
-        self._expose_errors = expose_errors
-        self._tool_search = given.share(tool_search)
-        self._output = names.output(output_type)
-        self._instructions = given.instructions(instructions)
         self._task_prompt: str | None = None
-        self._max_steps = given.max_steps(max_steps)
-        self._policy = names.policy(permissions)
-        self._budget = given.budget(budget)
-        self._context = callbacks.context(context)
-        self._observers = callbacks.observers(observers)
-        self._session, self._journal = given.session(session), given.journal(journal)
-        self._approve, self._ask = callbacks.approver(approve), ask
-        self._keep_results = keep_results
-        self._endings, self._catalog = given.endings(endings), catalog
-        self._settings = given.settings(settings)
-        if hosted:
-            self._settings = replace(self._settings, hosted_tools=(*self._settings.hosted_tools, *hosted))
+        own, hosted = names.split_hosted(tools)
+        chosen = given.settings(settings)
+        self._terms = Terms(
+            tools=_distinct(own),
+            instructions=given.instructions(instructions),
+            output=names.output(output_type),
+            max_steps=given.max_steps(max_steps),
+            policy=names.policy(permissions),
+            budget=given.budget(budget),
+            context=callbacks.context(context),
+            observers=callbacks.observers(observers),
+            session=given.session(session),
+            journal=given.journal(journal),
+            approve=callbacks.approver(approve),
+            ask=ask,
+            keep_results=keep_results,
+            endings=given.endings(endings),
+            catalog=catalog,
+            settings=replace(chosen, hosted_tools=(*chosen.hosted_tools, *hosted)) if hosted else chosen,
+            tool_search=given.share(tool_search),
+            expose_errors=expose_errors,
+        )
 
     @classmethod
     def from_task(cls, path: str | Path, *, parameters: Mapping[str, Any] | None = None, **overrides: Any) -> Self:
@@ -178,9 +164,7 @@ class Agent:
         Raises:
             ConfigurationError: One of them cannot be loaded, or two have one name; those before stay.
         """
-        found = names.tools(tools)
-        ToolRegistry(found)  # finds two tools of one name before any run
-        self._tools = found
+        self._terms = replace(self._terms, tools=_distinct(tools))
 
     # -- running
 
@@ -213,7 +197,9 @@ class Agent:
             JournalError: The session cannot be stored, or another process holds it.
         """
         message = self._message(prompt, attachments, goes_on=messages is not None)
-        return await self._run(message, messages=messages, session=session, deps=deps, observers=observers)
+        return await self._terms.run(
+            self._runtimes, message, messages=messages, session=session, deps=deps, observers=observers
+        )
 
     async def resume(
         self,
@@ -229,7 +215,9 @@ class Agent:
         what came of a call that a process left when it died. What was decided elsewhere (``Journal.decide``) is taken
         first. A turn that has its answer returns it. What is different since it began is a ``Notice``.
         """
-        return await self._run(None, session=session, deps=deps, observers=observers, decisions=decisions)
+        return await self._terms.run(
+            self._runtimes, None, session=session, deps=deps, observers=observers, decisions=decisions
+        )
 
     def run_sync(
         self,
@@ -265,7 +253,9 @@ class Agent:
         message = self._message(prompt, attachments, goes_on=messages is not None)
 
         async def run(observer: Observer) -> TurnResult:
-            return await self._run(message, messages=messages, session=session, deps=deps, observers=(observer,))
+            return await self._terms.run(
+                self._runtimes, message, messages=messages, session=session, deps=deps, observers=(observer,)
+            )
 
         return EventStream(run)
 
@@ -300,80 +290,10 @@ class Agent:
     @asynccontextmanager
     async def open_tools(self) -> AsyncGenerator[Tools]:
         """The tools as a turn gets them, with rules and budgets, as long as the block lasts: to replay a session on."""
-        keep = self._keep_results is not False
+        keep = self._terms.keep_results is not False
         async with self._runtimes as runtime:
             with names.results(keep, None) as results:
-                yield await self._offered(runtime, InlineSteps(), results, None)
-
-    # -- one turn, put together
-
-    async def _run(
-        self,
-        message: UserMessage | None,
-        *,
-        messages: Sequence[Message] | None = None,
-        session: str | None = None,
-        deps: Any = None,
-        observers: Sequence[Observer] = (),
-        decisions: Sequence[Decision] = (),
-    ) -> TurnResult:
-        session, messages = given.session(session) or self._session, given.messages(messages)
-        said = Said((*(messages or ()), *((message,) if message else ())), session or "")
-        async with (
-            said,  # outermost: also when the store or a server fails, nothing that was said is lost
-            stores.kept(self._journal, session, is_new=bool(message or messages)) as kept,
-            self._runtimes as runtime,
-        ):
-            watchers = (*self._observers, *callbacks.observers(observers))
-            with names.results(self._keep_results, kept.results) as results, runtime.watched(watchers):
-                tools = await self._offered(runtime, kept.steps, results, kept.results)
-                started = await self._started(runtime.model, tools, kept)
-                turn, facts = begin(
-                    kept.turn,
-                    started,
-                    message,
-                    messages=messages,
-                    decisions=decisions,
-                    left=kept.steps.decisions(),
-                    begun=kept.steps.begun(),
-                )
-                if message is None and kept.turn is not None and facts:
-                    for change in changes(kept.turn.started, started):
-                        tell(watchers, Notice(text=f"since the turn began: {change}", source="session"))
-                driver = said.driver = Driver(
-                    turn=turn,
-                    model=self._wrapped(runtime.model, turn, kept.steps),
-                    tools=tools,
-                    steps=kept.steps,
-                    observers=watchers,
-                    approve=heeding(self._approve, kept.steps) if self._approve is not None else None,
-                    deps=deps,
-                    timeout_seconds=self._budget.timeout_seconds,
-                )
-                return self._valued(await driver.run(*facts))
-
-    async def _started(self, model: Model, tools: Tools, kept: stores.Kept) -> TurnStarted:
-        return TurnStarted(
-            model=model.name,
-            instructions=self._instructed(),
-            tools=await tools.specs(),
-            settings=self._settings,
-            max_steps=self._max_steps,
-            session=kept.session,
-            version=kept.version,
-        )
-
-    async def _offered(self, runtime: Runtime, steps: Steps, results: KeptResults | None, folder: Path | None) -> Tools:
-        served = await runtime.served()
-        tools: Tools = ToolRegistry([*self._tools, *served], expose_errors=self._expose_errors)
-        tools = PermittedTools(tools, self._policy)
-        if self._budget.max_tool_calls is not None:
-            tools = BudgetedTools(tools, max_calls=self._budget.max_tool_calls)
-        if served:
-            tools = await names.searched(tools, model=runtime.model.name, share=self._tool_search)
-        tools = NestingTools(tools, steps=steps, approve=self._approve)
-        handles = Handles(folder) if folder is not None else None
-        return EquippedTools(tools, asker=self._ask, results=results, handles=handles)
+                yield await self._terms.offered(runtime, InlineSteps(), results, None)
 
     def _message(self, prompt: str | None, attachments: Sequence[Attachment], *, goes_on: bool) -> UserMessage | None:
         said = given.prompt(prompt, has_more=bool(attachments))
@@ -381,26 +301,9 @@ class Agent:
             said = self._task_prompt
         return None if said is None else UserMessage(text=said, attachments=parts(attachments))
 
-    def _instructed(self) -> str:
-        told = (self._instructions, self._output.instructions if self._output is not None else "")
-        return "\n\n".join(filter(None, told))
 
-    def _wrapped(self, model: Model, turn: Turn, steps: Steps) -> Model:
-        model = wrapped(
-            model,
-            context=self._context,
-            budget=self._budget,
-            spent=turn.usage,
-            catalog=self._catalog,
-            endings=self._endings,
-            settings=self._settings,
-            output=self._output,
-        )
-        # Where answers are kept, they say what was asked, so that the session can be replayed.
-        return model if isinstance(steps, InlineSteps) else RecordingModel(model)
-
-    def _valued(self, result: TurnResult) -> TurnResult:
-        """The result with the answer as a value of the output type."""
-        if self._output is None or result.stop_reason != "end_turn":
-            return result
-        return replace(result, output=self._output.read(result.output))
+def _distinct(tools: Iterable[Any]) -> tuple[Any, ...]:
+    """The tools, looked up; two of one name are found here, before any run."""
+    found = names.tools(tools)
+    ToolRegistry(found)
+    return found
