@@ -63,18 +63,26 @@ def how_to_decide(request: Waiting, *, session: str) -> list[str]:
     resume = ("run", "--resume", session)
     if isinstance(request, ApprovalRequested):
         return [
+            what_waits(request),
             f"to approve: {command(*resume, '--approve', request.call_id)}",
             f"to deny:    {command(*resume, '--deny-call', request.call_id)}",
         ]
     decide = command("sessions", "decide", session, request.call_id)
-    called = phrases.call(ToolCall(id=request.call_id, name=request.name, arguments=request.arguments), limit=300)
     return [
-        f"what came of {called} is not known: {request.reason}. Look, then say it:",
+        what_waits(request),
         f"  it took effect:            {decide} --done RESULT",
         f"  it did not:                {decide} --failed REASON",
         f"  it did not, run it again:  {decide} --retry",
         f"and go on with: {command(*resume)}",
     ]
+
+
+def what_waits(request: Waiting) -> str:
+    """The call with its arguments, and why a person is asked: nobody should agree to an id."""
+    called = phrases.call(ToolCall(id=request.call_id, name=request.name, arguments=request.arguments), limit=300)
+    if isinstance(request, ApprovalRequested):
+        return f"{called} waits for approval: {request.reason or request.rule}"
+    return f"what came of {called} is not known: {request.reason}. Look, then say it:"
 
 
 _EDIT = ApprovalDecision(call_id="", is_approved=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from glm_agent.cli.onward import command
 from glm_agent.cli.options import RunOptions, remember
 from glm_agent.cli.recording import closing, recorder
 from glm_agent.cli.retention import prune_by_setting
-from glm_agent.errors import AgentError, JournalError
+from glm_agent.errors import AgentError, ConfigurationError, JournalError
 from glm_agent.messages import (
     ApprovalDecision,
     ApprovalRequested,
@@ -92,6 +93,9 @@ class Job:
         self._model = str(arguments["model"])
         if self._task is not None and self.prompt is None and not self.is_resumed:
             self.prompt = self._task.prompt
+        path = self.options.output_path(self._task)
+        if path is not None and os.path.isdir(path):
+            raise ConfigurationError(f"the answer cannot be written to the folder '{path}': name a file in it")
         self._recorder = recorder(self.record)
         agent = Agent(
             **arguments,

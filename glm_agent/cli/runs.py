@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 import typer
 
 from glm_agent.cli import formats, phrases
-from glm_agent.cli.approvals import how_to_decide
+from glm_agent.cli.approvals import how_to_decide, what_waits
 from glm_agent.cli.database import WorkDatabase, address
 from glm_agent.cli.exits import fail, reporting, say
 from glm_agent.cli.onward import command
@@ -169,6 +169,7 @@ def _how_to_decide(request: Waiting, session: str) -> list[str]:
     if not isinstance(request, ApprovalRequested):
         return how_to_decide(request, session=session)[:-1]
     return [
+        what_waits(request),
         f"to approve: {command('sessions', 'approve', session, request.call_id)}",
         f"to deny:    {command('sessions', 'deny', session, request.call_id)}",
     ]

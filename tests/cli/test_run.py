@@ -181,6 +181,7 @@ def test_without_a_terminal_a_call_that_needs_approval_waits(cli: Any):
     asked = cli("run", 'call note {"text": "x"}', *DIRECTIVE, "--ask", "note", "--session", "s1")
     assert asked.returncode == 5
     (call_id,) = re.findall(r"to approve: glm-agent run --resume s1 --approve (\S+)", asked.stderr)
+    assert 'note(text="x") waits for approval: the policy wants a person to agree (ask note)' in asked.stderr
     assert not (cli.folder / "notes.txt").exists()
 
     assert cli("run", "--resume", "s1").returncode == 5
@@ -191,6 +192,12 @@ def test_without_a_terminal_a_call_that_needs_approval_waits(cli: Any):
     approved = cli("run", "--resume", "s1", "--approve", call_id)
     assert (approved.returncode, approved.stdout) == (0, "noted\n")
     assert (cli.folder / "notes.txt").read_text() == "x\n"
+
+
+def test_an_answer_that_no_file_could_take_is_no_reason_to_ask_the_model(cli: Any):
+    ran = cli("run", "say x", *DIRECTIVE, "--output", ".")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "cannot be written to the folder" in ran.stderr
 
 
 def test_a_denied_call_is_told_to_the_model(cli: Any):
