@@ -8,6 +8,7 @@
     engine     the engine of this process, one, and its event loop
     rows       runs of sessions and their records, as the database has them
     session    DatabaseSession: one session open for writing, which is what the driver calls Steps
+    shared     long results of a session, for the other machines
     opening    who has a session open, and the run that its next records belong to
     summaries  what a session's runs say of it
     sessions   DatabaseSessions: open, list, read, export, import, fork, delete

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any, Final, TypeVar
@@ -154,6 +154,24 @@ class Database:
         values = {"session": session, "digest": digest, "data": data}
         with self.explained(), suppress(exc.IntegrityError):
             self._lasting(lambda connection: connection.execute(sa.insert(self.blobs).values(values)))
+
+    def replace_blob(self, session: str, digest: str, data: bytes) -> None:
+        """Keep it in the place of what has its name."""
+        where = (self.blobs.c.session == session) & (self.blobs.c.digest == digest)
+
+        def replace(connection: sa.Connection) -> None:
+            connection.execute(sa.delete(self.blobs).where(where))
+            connection.execute(sa.insert(self.blobs).values(session=session, digest=digest, data=data))
+
+        with self.explained():
+            self._lasting(replace)
+
+    def blobs_of(self, session: str, digests: Sequence[str]) -> dict[str, bytes]:
+        """Those of these names that are there."""
+        named = sa.select(self.blobs.c.digest, self.blobs.c.data).where(self.blobs.c.session == session)
+        with self.explained():
+            found = self._lasting(lambda each: each.execute(named.where(self.blobs.c.digest.in_(digests))).all())
+        return {row.digest: bytes(row.data) for row in found}
 
     def blob(self, session: str, digest: str) -> bytes:
         where = (self.blobs.c.session == session) & (self.blobs.c.digest == digest)

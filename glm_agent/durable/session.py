@@ -33,6 +33,7 @@ from glm_agent.driver import Intent, NestedCall, Record, Slot
 from glm_agent.durable.database import Database
 from glm_agent.durable.drain import Drain
 from glm_agent.durable.keeping import Owned, Step, keep
+from glm_agent.durable.shared import SharedResults
 from glm_agent.errors import JournalError
 from glm_agent.journal import inbox, records
 from glm_agent.journal.records import StoredRecord
@@ -63,8 +64,17 @@ class DatabaseSession:
 
     allows_early = False  # only what the recorded response asks for may have run
 
-    def __init__(self, id: str, *, stored: Sequence[StoredRecord], place: Place, places_used: int = 0) -> None:
+    def __init__(
+        self,
+        id: str,
+        *,
+        stored: Sequence[StoredRecord],
+        place: Place,
+        places_used: int = 0,
+        results: SharedResults | None = None,
+    ) -> None:
         self.id = id
+        self._results = results
         self.holder = uuid.uuid4().hex
         """New with every opening: an intent with another holder was begun by someone who is gone."""
         self._facts = list(records.facts_of(stored))
@@ -176,6 +186,8 @@ class DatabaseSession:
             request, record = self._first(record)
         # Text that cannot be kept is mended: the turn goes on with what stands on record, as a resumed one would.
         record, text = records.encode(record)
+        if self._results is not None:
+            self._results.keep(record)
         step = Step(place, record.kind, self._stored(text, kind=record.kind, at=at))
         self._write((step,))
         # Only now is it part of the session: what the database refused was never said.

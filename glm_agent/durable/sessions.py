@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,7 +28,8 @@ from glm_agent.durable.opening import (
 )
 from glm_agent.durable.queue import TurnQueue
 from glm_agent.durable.rows import Run, all_runs, records_of, runs_of
-from glm_agent.durable.session import DatabaseSession
+from glm_agent.durable.session import DatabaseSession, Place
+from glm_agent.durable.shared import SharedResults
 from glm_agent.durable.summaries import setup_of, summary_of
 from glm_agent.errors import ConfigurationError, JournalError
 from glm_agent.journal import inbox, records, spilled
@@ -112,6 +113,16 @@ class DatabaseSessions(KeptSessions):
         """Facts and intents of a session in order, with the times they were kept."""
         return tuple(records_of(self._database, self._runs(session_id)))
 
+    def export(self, session_id: str) -> Iterator[str]:
+        """See ``KeptSessions.export``; with the results of other machines."""
+        self._fetch_results(session_id)
+        return super().export(session_id)
+
+    def missing_results(self, session_id: str) -> list[str]:
+        """Ids of long results that the model was told of and that are no longer kept."""
+        self._fetch_results(session_id)
+        return super().missing_results(session_id)
+
     # -- calls that wait for a person
 
     def decide(self, session_id: str, decision: Decision) -> None:
@@ -167,7 +178,7 @@ class DatabaseSessions(KeptSessions):
         engine = engines.engine_for(self.address)
         if (taken := taken_here(engine, session_id)) is not None and not is_new:
             place, log = opened_here(engine, taken)
-            return DatabaseSession(session_id, stored=log.records, place=place, places_used=log.places_used)
+            return self._opened(session_id, log.records, place, places_used=log.places_used)
         runs = runs_of(engine.database, session_id)
         if is_new and runs:
             raise JournalError(f"session '{session_id}' exists already: give the new one another id")
@@ -178,11 +189,29 @@ class DatabaseSessions(KeptSessions):
             )
         place = opened(engine, session_id, runs, described=description)
         try:
-            return DatabaseSession(session_id, stored=records_of(engine.database, runs), place=place)
+            return self._opened(session_id, records_of(engine.database, runs), place)
         except BaseException:
             with suppress(JournalError):
                 place.leave((), updated=time.time())
             raise
+
+    def _opened(
+        self, session_id: str, stored: Sequence[StoredRecord], place: Place, *, places_used: int = 0
+    ) -> DatabaseSession:
+        results = self._shared(session_id)
+        if results is not None:
+            results.fetch(records.facts_of(stored))
+        return DatabaseSession(session_id, stored=stored, place=place, places_used=places_used, results=results)
+
+    def _shared(self, session_id: str) -> SharedResults | None:
+        """Long results for other machines; the processes on a file all have the folder beside it."""
+        if self.address.path is not None:
+            return None
+        return SharedResults(self._database, session_id, self.results_of(session_id))
+
+    def _fetch_results(self, session_id: str) -> None:
+        if (results := self._shared(session_id)) is not None:
+            results.fetch(self.facts(session_id))
 
     def _add(
         self,

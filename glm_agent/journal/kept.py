@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
-import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -169,9 +167,8 @@ class KeptSessions(ABC):
             return fork(self, session_id, new_id=new, step=step, edit=edit, answer=answer)
         origin = replace(self.summary(session_id).origin, created=time.time())
         said = [line for line in self.records(session_id) if records.is_fact(line.record)]
-        self._add(new, said[:facts], origin=origin, setup=self.setup(session_id))
-        if os.path.isdir(results := self.results_of(session_id)):
-            shutil.copytree(results, self.results_of(new), dirs_exist_ok=True)
+        results = spilled.read(self.results_of(session_id))
+        self._add(new, said[:facts], origin=origin, setup=self.setup(session_id), results=results)
         return new
 
     def prune(self, *, older_than_days: float, keep: int = 0, is_dry: bool = False) -> list[str]:

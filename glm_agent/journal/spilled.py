@@ -61,14 +61,22 @@ def write(files: Files, folder: Path) -> None:
 
 def missing(facts: Sequence[Fact], folder: Path | None) -> list[str]:
     """Ids of results that the model was told of and that are not there."""
-    named = {id: None for result in _results(facts) for id in _NAMED.findall(result.content)}
-    return [id for id in named if folder is None or not os.path.isfile(folder / id)]
+    wanted = dict.fromkeys(id for fact in facts for id in named(fact))
+    return [id for id in wanted if folder is None or not os.path.isfile(folder / id)]
 
 
-def _results(facts: Sequence[Fact]) -> Iterator[ToolResult]:
-    for fact in facts:
-        said = fact.messages if isinstance(fact, HistoryReplaced) else (fact,)
-        yield from (one for one in said if isinstance(one, ToolResult))
+def named(record: object) -> Iterator[str]:
+    """Ids of the results that a record tells the model of."""
+    said = record.messages if isinstance(record, HistoryReplaced) else (record,)
+    for one in said:
+        if isinstance(one, ToolResult):
+            yield from _NAMED.findall(one.content)
+
+
+def read(folder: Path) -> Files:
+    """The results in a folder, by their ids; none where it was never made."""
+    found = sorted(folder.iterdir()) if os.path.isdir(folder) else []
+    return {path.name: path.read_bytes() for path in found if _ID.fullmatch(path.name) and path.is_file()}
 
 
 def _encoded(content: bytes) -> dict[str, str]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tool_world import SECONDS, World, line_with
@@ -36,6 +40,48 @@ def test_the_turn_of_a_worker_that_is_killed_goes_on_in_another(url: str, world:
         assert store.summary("one").stop_reason == "end_turn"
     assert sorted(result[:7] for result in results) == ["paid", "unknown"]
     assert mail.said == "mail"
+
+
+def test_a_worker_on_another_machine_reads_on_in_a_long_result(
+    postgres_url: str, world: Callable[[str], World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "third"))
+    here = world(postgres_url)
+    one, other = tmp_path / "one", tmp_path / "other"
+    first = here.worker(home=one)
+    here.put("s", "call long {}", "call pay {}")
+    (pay,) = here.calls(1)
+    (kept,) = (result for result in poll(lambda: results_of(postgres_url, "s")) if "read_result" in result)
+    (name,) = re.findall(r"id='(r[0-9a-f]{12})'", kept)
+    first.kill()
+    first.wait(SECONDS)
+    second = here.worker(home=other)
+    (again,) = here.calls(1)
+    assert again.said == pay.said
+    again.answer("paid")
+    line_with(second, "s/1: end_turn")
+    here.put("s", f'call read_result {{"id": "{name}", "from_line": 40000, "lines": 1}}', is_next=True)
+    line_with(second, "s/2: end_turn")
+    assert results_of(postgres_url, "s")[-1].splitlines()[0] == "40000: line 39999"
+    shutil.rmtree(other)
+    with sessions_in(postgres_url) as store:
+        assert store.missing_results("s") == []
+        assert any(name in line for line in store.export("s") if '"kept_result"' in line)
+        store.delete("s")
+        assert not any(store.results_of("s").glob("*"))
+
+
+def poll(read: Callable[[], list[str]]) -> list[str]:
+    """What is read, once there is something."""
+    end = time.monotonic() + SECONDS
+    while not (found := read()):
+        assert time.monotonic() < end
+    return found
+
+
+def results_of(url: str, session: str) -> list[str]:
+    with sessions_in(url) as store:
+        return [fact.content for fact in store.facts(session) if fact.kind == "tool_result"]
 
 
 def test_a_worker_that_is_told_to_stop_keeps_what_runs_and_repeats_nothing(

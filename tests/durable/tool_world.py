@@ -43,6 +43,11 @@ async def mail() -> str:
     return await ask("mail")
 
 @tool(read_only=True)
+def long() -> str:
+    """More than a model is shown at once."""
+    return "\\n".join(f"line {number}" for number in range(50_000))
+
+@tool(read_only=True)
 def die() -> str:
     """End the process."""
     os.kill(os.getpid(), signal.SIGKILL)
@@ -90,15 +95,21 @@ class World:
             self._server.settimeout(SECONDS)
         return False
 
-    def put(self, session: str, *lines: str, **more: object) -> None:
-        options = {"task": str(self.folder / "TASK.md"), "parameters": {"text": "\n".join(lines)}, **more}
+    def put(self, session: str, *lines: str, is_next: bool = False, **more: object) -> None:
+        """A turn of a new session, or (``is_next``) the next one of a session that is there."""
+        text = "\n".join(lines)
+        options = {"task": str(self.folder / "TASK.md"), "parameters": {"text": text}, **more}
         with queue_in(self.url) as queue:
-            queue.put([TurnSpec(session=session, options=options)])
+            queue.put([TurnSpec(session=session, prompt=text if is_next else None, options=options)])
 
-    def worker(self, *options: str) -> subprocess.Popen[str]:
+    def worker(self, *options: str, home: Path | None = None) -> subprocess.Popen[str]:
+        """``home``: the folders of another machine, which has nothing of ours but the database and the task."""
         command = [sys.executable, "-m", "glm_agent.cli", "worker", "--database", self.url, *options]
         environment = {**os.environ, "WORLD": str(self._server.getsockname()[1])}
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=self.folder)
+        if home is not None:
+            home.mkdir()
+            environment |= {"HOME": str(home), "XDG_DATA_HOME": str(home / "data"), "GLM_AGENT_HOME": str(home / "own")}
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=home or self.folder)
         self._workers.append(process)
         return process
 
