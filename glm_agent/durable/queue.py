@@ -6,8 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from dbos import EnqueueOptions
 
@@ -17,6 +16,7 @@ from glm_agent.durable.engine import STEPS_VERSION
 from glm_agent.durable.rows import Run, all_runs, runs_of, workflow_id
 from glm_agent.durable.workflows import TURN
 from glm_agent.errors import JournalError
+from glm_agent.journal.closing import Closing
 from glm_agent.journal.store import checked_id, new_origin, own_version
 from glm_agent.messages import JsonObject
 from glm_agent.wire.jsontext import scrub
@@ -52,7 +52,7 @@ class TurnSpec:
     """What whoever put it there wants to find it by."""
 
 
-class TurnQueue:
+class TurnQueue(Closing):
     """Turns in a database that wait for workers, or that workers had."""
 
     def __init__(self, url: str, *, database: Database | None = None) -> None:
@@ -102,14 +102,6 @@ class TurnQueue:
     def close(self) -> None:
         """Close the connections. The next use opens them again."""
         self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _put(self, specs: Sequence[TurnSpec], queue: str) -> list[str]:
         numbers = self._numbers(specs)

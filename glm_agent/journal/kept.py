@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import difflib
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from glm_agent.errors import ConfigurationError, JournalError
 from glm_agent.journal import inbox, records, spilled
+from glm_agent.journal.closing import Closing
 from glm_agent.journal.fork import fork
 from glm_agent.journal.inbox import Left
 from glm_agent.journal.records import StoredRecord
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _DAY_SECONDS: Final = 86_400.0
 
 
-class KeptSessions(ABC):
+class KeptSessions(Closing):
     """Sessions, from what a store does in its own way: list them, read one, add one, delete one."""
 
     @property
@@ -179,14 +179,6 @@ class KeptSessions(ABC):
         limit = time.time() - older_than_days * _DAY_SECONDS
         old = [each.id for each in self.sessions()[keep:] if each.updated < limit]
         return [id for id in old if (not self.is_open(id) if is_dry else self._try_delete(id))]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _try_delete(self, session_id: str) -> bool:
         try:
