@@ -76,7 +76,7 @@ def named(record: object) -> Iterator[str]:
 def read(folder: Path) -> Files:
     """The results in a folder, by their ids; none where it was never made."""
     found = sorted(folder.iterdir()) if os.path.isdir(folder) else []
-    return {path.name: path.read_bytes() for path in found if _ID.fullmatch(path.name) and path.is_file()}
+    return {path.name: path.read_bytes() for path in found if _ID.fullmatch(path.name) and os.path.isfile(path)}
 
 
 def _encoded(content: bytes) -> dict[str, str]:
