@@ -801,3 +801,78 @@ def test_importing_the_registry_costs_no_heavy_imports():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, env=dict(os.environ)
     )
     assert done.stdout.strip() == "[]"
+
+
+# -- what the decorator takes
+
+
+class Counter:
+    start = 10
+
+    @tool
+    def up(self: Counter, by: int) -> int:
+        """Count up."""
+        return self.start + by
+
+    @tool
+    @classmethod
+    def begin(cls, by: int) -> int:
+        """Where to begin."""
+        return cls.start + by
+
+    @tool
+    @staticmethod
+    def twice(self_made: int) -> int:
+        """Twice as much."""
+        return self_made * 2
+
+
+class Late(Counter):
+    start = 20
+
+
+async def test_methods_of_every_kind_are_tools() -> None:
+    assert (await run(Late().up, '{"by": 1}')).content == "21"
+    assert (await run(Late.begin, '{"by": 2}')).content == "22"
+    assert (await run(Counter.begin, '{"by": 2}')).content == "12"
+    assert (await run(Counter.twice, '{"self_made": 3}')).content == "6"
+    with pytest.raises(ConfigurationError, match=r"'Counter\.up' is a method, whose tool is that of an object: give C"):
+        ToolRegistry([Counter.up])
+
+
+def test_a_decorator_in_the_wrong_place_says_where_it_belongs() -> None:
+    def build(cls, by: int) -> int:  # type: ignore[no-untyped-def]
+        return by
+
+    with pytest.raises(ConfigurationError, match="takes the class: write @tool above @classmethod"):
+        tool(build)
+    with pytest.raises(ConfigurationError, match=r"write @tool\(name='stock'\)"):
+        tool("stock")  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"timeout_seconds": 0}, "timeout_seconds=0: it takes seconds, more than 0, or None"),
+        ({"timeout_seconds": "9"}, "timeout_seconds='9': it takes seconds"),
+        ({"timeout_seconds": float("nan")}, "timeout_seconds=nan"),
+        ({"max_output_tokens": 0}, "max_output_tokens=0: it takes a number from 1 on"),
+        ({"retries": -1, "read_only": True}, "retries=-1: it takes a number from 0 on"),
+        ({"reconcile": 5}, "reconcile=5: it takes a function"),
+        ({"effect": "reads"}, "effect='reads': write 'read', 'idempotent' or 'write'"),
+    ],
+)
+def test_an_option_that_cannot_be_is_said_where_the_tool_is_made(option: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"cannot have {said}"):
+        tool(**option)(failing(ValueError()))
+
+
+async def test_a_context_may_say_what_its_deps_are() -> None:
+    def shelf(context: ToolContext[dict[str, int]], other: ToolContext[Any] | None, sku: str) -> int:
+        assert other is context
+        return context.deps[sku]
+
+    registry = ToolRegistry([shelf])
+    assert [*(await registry.specs())[0].parameters["properties"]] == ["sku"]
+    call = called("shelf", '{"sku": "A"}')
+    assert (await registry.call(call, ToolContext(call=call, deps={"A": 4}))).content == "4"

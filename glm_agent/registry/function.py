@@ -1,14 +1,13 @@
-"""A Python function as a tool: the decorator, and how such a tool runs."""
+"""A Python function as a tool, and how it runs."""
 
 from __future__ import annotations
 
 import inspect
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from functools import partial, update_wrapper
-from types import MethodType
-from typing import Any, Generic, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, cast, overload
+from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar, cast, get_args
 
 import anyio
 
@@ -25,6 +24,12 @@ R = TypeVar("R")
 
 _RETRY_SECONDS = 0.1
 _PROGRESS_TOKENS = 100
+_WANTED: Final = {
+    "timeout_seconds": "it takes seconds, more than 0, or None for no bound",
+    "max_output_tokens": "it takes a number from 1 on",
+    "retries": "it takes a number from 0 on",
+    "reconcile": "it takes a function",
+}
 
 
 class FunctionTool(Tool, Generic[P, R]):
@@ -69,6 +74,7 @@ class FunctionTool(Tool, Generic[P, R]):
                 f"tool {schema.spec.name!r} has effect 'write' and is not repeated:"
                 " leave out retries=, or say read_only=True or idempotent=True if that is so"
             )
+        _check(schema.spec.name, timeout_seconds, max_output_tokens, retries, reconcile)
         self.schema = schema
         self.timeout_seconds = timeout_seconds
         self.max_output_tokens = max_output_tokens
@@ -196,95 +202,28 @@ def _with_known(hook: Callable[..., Any], known: dict[str, Any]) -> Callable[[],
     )
 
 
+def _check(name: str, timeout_seconds: Any, max_output_tokens: Any, retries: Any, reconcile: Any) -> None:
+    wrong = (
+        ("timeout_seconds", timeout_seconds, timeout_seconds is None or _is_number(timeout_seconds, above=0)),
+        ("max_output_tokens", max_output_tokens, _is_number(max_output_tokens, above=0)),
+        ("retries", retries, _is_number(retries, above=-1)),
+        ("reconcile", reconcile, reconcile is None or callable(reconcile)),
+    )
+    for option, given, is_right in wrong:
+        if not is_right:
+            raise ConfigurationError(f"tool {name!r} cannot have {option}={given!r}: {_WANTED[option]}")
+
+
+def _is_number(given: Any, *, above: int) -> bool:
+    return isinstance(given, int | float) and given > above
+
+
 def _effect(effect: Effect | None, *, read_only: bool, destructive: bool | None, idempotent: bool) -> Effect:
     if read_only and destructive:
         raise ConfigurationError("a tool cannot be read_only and destructive at once: leave out one of them")
+    if effect not in (None, *get_args(Effect)):
+        raise ConfigurationError(f"a tool cannot have effect={effect!r}: write 'read', 'idempotent' or 'write'")
     hinted: Effect | None = "read" if read_only else "idempotent" if idempotent else None
     if effect is not None and hinted is not None and effect != hinted:
         raise ConfigurationError(f"effect={effect!r} and the hints, which say {hinted!r}, contradict: leave out one")
     return effect or hinted or "write"
-
-
-# -- the decorator ----------------------------------------------------------------------------------------
-
-
-class ToolOptions(TypedDict, total=False):
-    """What ``@tool(…)`` takes."""
-
-    name: str
-    """Instead of the function's."""
-    description: str
-    """Instead of the docstring's text."""
-    effect: Effect
-    """What a repeated call does; else from the hints below, else ``write``."""
-    read_only: bool
-    """It changes nothing: effect ``read``."""
-    destructive: bool | None
-    """What it changes may be lost."""
-    idempotent: bool
-    """The same call again changes nothing more: effect ``idempotent``."""
-    open_world: bool
-    """It deals with the outside world, whose text is not to be trusted."""
-    untrusted: bool | None
-    """Whether results may hold text of strangers; None: as ``open_world`` says."""
-    timeout_seconds: float | None
-    """60 where nothing is said; None: no bound."""
-    max_output_tokens: int
-    """25,000 where nothing is said."""
-    needs_approval: bool
-    """A person has to agree to every call, unless an allow rule has the tool's own name."""
-    isolated: bool
-    """Run each call in a process of its own, which is ended with all it started when the call ends in any way."""
-    retries: int
-    """How often a failed call is repeated at once; not for effect ``write``."""
-    reconcile: Callable[..., Any] | None
-    """Called with the call's arguments when an earlier process began it: returns what came of it, or None."""
-
-
-@overload
-def tool(function: Callable[P, R], /) -> FunctionTool[P, R]: ...
-@overload
-def tool(**options: Unpack[ToolOptions]) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
-
-
-def tool(function: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]) -> Any:
-    """Make a function a tool: ``@tool`` or ``@tool(read_only=True, …)``. It stays callable as what it is.
-
-    Its name, docstring and type hints are what the model is shown; a parameter of type ``ToolContext`` is
-    filled in at the call. In a class, each object's method is a tool of its own.
-
-    Raises:
-        ConfigurationError: The function cannot be a tool as it is; the message names the parameter.
-    """
-    if function is None:
-        return partial(_tool, options=options)
-    return _tool(function, options=options)
-
-
-def _tool(function: Any, *, options: ToolOptions) -> Any:
-    if isinstance(function, staticmethod):
-        function = cast("Any", function).__func__
-    if _is_method(function):
-        return _Method(function, options)
-    return FunctionTool(function, **options)
-
-
-def _is_method(function: Any) -> bool:
-    first = next(iter(inspect.signature(function).parameters.values()), None) if inspect.isfunction(function) else None
-    return first is not None and first.name == "self" and first.annotation is first.empty
-
-
-class _Method:
-    """A decorated method: its tool is made for each object."""
-
-    def __init__(self, function: Callable[..., Any], options: ToolOptions) -> None:
-        self._function, self._options = function, options
-
-    def __get__(self, instance: Any, owner: type) -> Any:
-        if instance is None:
-            return self
-        bound = FunctionTool(MethodType(self._function, instance), **self._options)
-        # Found before this descriptor the next time, so that one object has one tool.
-        with suppress(AttributeError):
-            instance.__dict__[self._function.__name__] = bound
-        return bound

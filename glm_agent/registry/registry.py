@@ -17,6 +17,7 @@ import anyio
 from glm_agent.errors import ConfigurationError, ToolError
 from glm_agent.messages import ToolCall, ToolResult, ToolSpec
 from glm_agent.registry.bound import Bound
+from glm_agent.registry.decorator import ToolMethod
 from glm_agent.registry.failure import describe_failure
 from glm_agent.registry.function import FunctionTool
 from glm_agent.registry.output import shorten
@@ -168,6 +169,8 @@ def as_tool(item: Any) -> Tool:
     """The tool itself, or the function as one; ``ConfigurationError`` for anything else."""
     if hasattr(item, "spec") and hasattr(item, "run"):
         return cast("Tool", item)
+    if isinstance(item, ToolMethod):
+        raise ConfigurationError(f"{item} is a method, whose tool is that of an object: give {item.example}")
     if callable(item):
         return FunctionTool(item)
     raise ConfigurationError(f"{item!r} is no tool: give a function with type hints, or an object with spec and run")

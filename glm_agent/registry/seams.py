@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, cast
 
 from glm_agent.errors import ToolError
 from glm_agent.messages import (
@@ -43,17 +43,27 @@ CallTool: TypeAlias = Callable[[str, Mapping[str, Any]], Awaitable[ToolResult]]
 """Calls another tool under the run's permissions and budget."""
 
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    Deps = TypeVar("Deps", default=Any)
+else:
+    from typing import TypeVar
+
+    Deps = TypeVar("Deps")  # the default is for type checkers: it spares the import
+
+
 def _ignore(event: Event) -> None:
     pass
 
 
 @dataclass(kw_only=True, slots=True)
-class ToolContext:
+class ToolContext(Generic[Deps]):
     """What a running call may know and do. A tool gets it by naming a parameter of this type."""
 
     call: ToolCall
-    deps: Any = None
-    """Whatever was passed to ``run(deps=…)``."""
+    deps: Deps = cast("Any", None)  # noqa: RUF009 (a constant)
+    """Whatever was passed to ``run(deps=…)``; ``ToolContext[Shelf]`` says to type checkers what that is."""
     session: str = ""
     idempotency_key: str = ""
     """The same for every attempt of this call, also in another process; send it to the far side."""

@@ -90,9 +90,11 @@ def _annotation(function: Any, name: str, parameter: Parameter, inject: type | N
 
 
 def _is_injected(annotation: Any, inject: type) -> bool:
-    if get_origin(annotation) in (Annotated, Union, UnionType):
+    origin = get_origin(annotation)
+    if origin in (Annotated, Union, UnionType):
         return any(_is_injected(argument, inject) for argument in get_args(annotation))
-    return isinstance(annotation, type) and issubclass(annotation, inject)
+    kind = origin or annotation  # of ``ToolContext[Shelf]``, ``ToolContext``
+    return isinstance(kind, type) and issubclass(kind, inject)
 
 
 def _field(annotation: Any, default: Any, described: str) -> Any:
