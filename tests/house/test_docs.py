@@ -193,6 +193,43 @@ def test_what_the_readme_begins_with_runs_without_a_key_as_it_says(capsys: pytes
     assert capsys.readouterr().out == "4\n"
 
 
+# -- names ------------------------------------------------------------------------------------------------
+
+
+def spoken(pattern: str) -> Iterator[Piece]:
+    """What stands between backticks and looks like this."""
+    for file in FILES:
+        text = file.read_text()
+        for found in re.finditer(r"`([^`\n]*)`", text):
+            for name in re.findall(pattern, found[1]):
+                yield Piece(file, text.count("\n", 0, found.start()) + 1, name)
+
+
+def is_there(name: str) -> bool:
+    """Whether a dotted name is a module, or something in one."""
+    module, _, rest = name.rpartition(".")
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        found = importlib.import_module(module) if "." in module or module == "glm_agent" else None
+        return hasattr(found, rest)
+    return True
+
+
+def test_every_module_and_name_that_is_spoken_of_is_there() -> None:
+    groups = {f"glm_agent.{group}" for group in ("tools", "models", "observers")}
+    found = [piece for piece in spoken(r"\bglm_agent(?:\.[a-z_]\w*)+(?:\.[A-Z][a-z]\w*)?(?!\.)") if piece.text not in groups]
+    assert len(found) > 10
+    assert [str(piece) for piece in found if not is_there(piece.text)] == []
+
+
+def test_every_variable_that_is_spoken_of_is_read_somewhere() -> None:
+    sources = "".join(file.read_text() for folder in ("glm_agent", "tests") for file in (ROOT / folder).rglob("*.py"))
+    found = list(spoken(r"\b(?:GLM_AGENT|ZAI|ZHIPUAI)_[A-Z_]+"))
+    assert len(found) > 10
+    assert [str(piece) for piece in found if piece.text not in sources] == []
+
+
 # -- files ------------------------------------------------------------------------------------------------
 
 
