@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import gc
 import json
 import os
 import sys
 import tempfile
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,6 +20,9 @@ from benchmarks.clock import Clock, middle
 from glm_agent import Agent
 from glm_agent.messages import ModelRequest, ModelResponse
 from glm_agent.models.model import ModelEvent
+
+_M_MMAP_THRESHOLD = -3
+"""glibc's number for it in ``mallopt``."""
 
 SERVER = [sys.executable, "-m", "benchmarks.echo_server"]
 
@@ -92,25 +97,34 @@ async def together(system: Any, *, count: int = 500) -> dict[str, float]:
 
 
 async def deferred(system: Any, *, few: int = 10, many: int = 500, steps: int = 50) -> dict[str, float]:
-    """What a tool costs that is registered, but stands behind the search: in each step, and in each run."""
-    (step_few, run_few), (step_many, run_many) = [await costs_with(system, count, steps) for count in (few, many)]
+    """What a tool costs that is registered, but stands behind the search: in each step, and in each run.
+
+    Without collections of garbage, whose cost is that of everything in the process; turn by turn, so that other
+    programs slow all of them alike.
+    """
+    sizes = [(count, length) for count in (few, many) for length in (1, steps + 1)]
+    async with AsyncExitStack() as stack:
+        loops = [
+            await stack.enter_async_context(
+                system.served(f"loop-{length}.tcall_tool", [*SERVER, str(count)], tool_search=0)
+            )
+            for count, length in sizes
+        ]
+        laps = [[await cost_of_run(system, loop) for loop in loops] for _ in range(16)]
+    costs = dict(zip(sizes, map(min, zip(*laps[1:], strict=True)), strict=True))
+    step_few, step_many = [(costs[count, steps + 1] - costs[count, 1]) / steps for count in (few, many)]
+    run_few, run_many = [costs[count, 1] for count in (few, many)]
     more = (many - few) / 1e6
     return {"step_us_tool": (step_many - step_few) / more, "run_us_tool": (run_many - run_few) / more}
 
 
-async def costs_with(system: Any, count: int, steps: int) -> tuple[float, float]:
-    """CPU seconds of a step, and of a run of one step, with so many tools deferred."""
-    costs = []
-    for length in (1, steps + 1):
-        server = [*SERVER, str(count)]
-        async with system.served(f"loop-{length}.tcall_tool", server, tool_search=0) as loop:
-            laps = []
-            for _ in range(8):
-                with Clock() as clock:
-                    assert await system.run(loop) == "done"
-                laps.append(clock.cpu)
-        costs.append(min(laps[1:]))
-    return (costs[1] - costs[0]) / steps, costs[0]
+async def cost_of_run(system: Any, loop: Any) -> float:
+    """CPU seconds of one run."""
+    with Clock() as clock:
+        gc.disable()
+        assert await system.run(loop) == "done"
+    gc.enable()
+    return clock.cpu
 
 
 async def start(_system: Any, *, seconds: int = 5) -> dict[str, float]:
@@ -154,6 +168,7 @@ class Asked:
 
 async def big_result(system: Any, *, small: int = 5, large: int = 50) -> dict[str, float]:
     """Results that no model could read; whether the cost grows with the size or with its square."""
+    fresh_pages()
     async with pipe(SERVER) if type(system).__name__ == "Handwritten" else caller(system) as call:
         await echo(call, 0)
         costs = [min([await cost_of(call, megabytes) for _ in range(3)]) for megabytes in (small, large)]
@@ -189,6 +204,13 @@ async def pipe(command: list[str]) -> AsyncGenerator[Any, None]:
     finally:
         process.stdin.close()
         await process.wait()
+
+
+def fresh_pages() -> None:
+    """Have both sizes pay for fresh memory: as it is, glibc keeps blocks of up to 32 MB for the next result."""
+    mallopt: Any = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 2**20)
 
 
 async def cost_of(call: Any, megabytes: int) -> float:
