@@ -15,7 +15,7 @@ import anyio.to_thread
 
 from glm_agent.driver import InlineSteps, Steps
 from glm_agent.errors import ConfigurationError
-from glm_agent.turn import Turn, rebuild
+from glm_agent.turn import Turn
 
 if TYPE_CHECKING:
     from glm_agent.journal.store import OpenSession, Sessions
@@ -82,8 +82,7 @@ async def _stored(journal: Any, session: str | None, *, is_new: bool) -> AsyncGe
         if session and not is_new and not await _in_thread(lambda: store.has(session)):
             store.summary(session)  # says which sessions there are
         async with _opened(store, session or new_session_id()) as opened:
-            turn = rebuild(opened.facts) if opened.facts else None
-            yield Kept(opened, opened.id, turn, store.results_of(opened.id), own_version())
+            yield Kept(opened, opened.id, opened.turn, store.results_of(opened.id), own_version())
     finally:
         if store is not journal:
             store.close()

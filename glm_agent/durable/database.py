@@ -184,11 +184,14 @@ class Database:
             )
         return bytes(data)
 
-    def delete_beside(self, session: str) -> None:
-        """Everything of a session that is no step."""
+    def delete_beside(self, session: str) -> bool:
+        """Everything of a session that is no step; False where there was nothing."""
         with self.explained(), self.engine.begin() as connection:
-            for table in (self.blobs, self.inbox):
-                connection.execute(sa.delete(table).where(table.c.session == session))
+            gone = [
+                connection.execute(sa.delete(table).where(table.c.session == session)).rowcount
+                for table in (self.blobs, self.inbox)
+            ]
+        return any(gone)
 
     # -- what other processes say to the calls that wait
 

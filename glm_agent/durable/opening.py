@@ -15,7 +15,7 @@ from glm_agent.durable.drain import Drain
 from glm_agent.durable.engine import Attached, Engine
 from glm_agent.durable.keeping import own_run
 from glm_agent.durable.liveness import described, liveness
-from glm_agent.durable.rows import Log, Run, workflow_id
+from glm_agent.durable.rows import Log, Outline, Run, number_of, workflow_id
 from glm_agent.durable.session import Place
 from glm_agent.durable.summaries import as_json, origin_of_run
 from glm_agent.durable.taken import Taken
@@ -23,6 +23,7 @@ from glm_agent.errors import JournalError
 from glm_agent.journal.store import new_origin
 from glm_agent.journal.summary import Origin, summarise
 from glm_agent.messages import Fact, JsonObject
+from glm_agent.turn import Turn
 from glm_agent.wire.jsontext import scrub
 
 
@@ -51,14 +52,14 @@ def opened_here(engine: Engine, taken: Taken) -> tuple[Place, Log]:
     return _Worked(engine, taken), taken.logged(engine.database)
 
 
-def opened(engine: Engine, session: str, runs: Sequence[Run], *, described: Description) -> Place:
+def opened(engine: Engine, session: str, outline: Outline, *, described: Description) -> Place:
     """The place of the next records: in a new run.
 
     Raises ``JournalError`` where another process has the session open, or where it waits for a worker.
     """
-    end_dead(engine.database, runs, session)
-    number = runs[-1].number + 1 if runs else 1
-    origin = origin_of_run(runs[0]) if runs else described.origin or new_origin(described.task)
+    end_dead(engine.database, outline.runs, session)
+    number = number_of(outline.workflows[-1]) + 1 if outline.workflows else 1
+    origin = origin_of_run(outline.runs[0]) if outline.runs else described.origin or new_origin(described.task)
     spec: JsonObject = {"session": session, "origin": asdict(origin)}
     if described.options is not None:
         spec["options"] = scrub(described.options)
@@ -123,8 +124,8 @@ class _Held:
         self.context = attached.context
         self.owned = attached.context.run(own_run)
 
-    def leave(self, facts: Sequence[Fact], *, updated: float) -> None:
-        summary = summarise(self._session, origin=self._origin, facts=facts, updated=updated or time.time())
+    def leave(self, facts: Sequence[Fact], *, updated: float, turn: Turn | None = None) -> None:
+        summary = summarise(self._session, origin=self._origin, facts=facts, updated=updated or time.time(), turn=turn)
         self._engine.detach(self._attached, {"summary": as_json(summary)})
 
 
@@ -138,6 +139,6 @@ class _Worked:
         self.context = contextvars.copy_context()
         self.owned = own_run()
 
-    def leave(self, facts: Sequence[Fact], *, updated: float) -> None:
+    def leave(self, facts: Sequence[Fact], *, updated: float, turn: Turn | None = None) -> None:
         taken = self._taken
-        taken.summary = as_json(summarise(taken.session, origin=taken.origin, facts=facts, updated=updated))
+        taken.summary = as_json(summarise(taken.session, origin=taken.origin, facts=facts, updated=updated, turn=turn))

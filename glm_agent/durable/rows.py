@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from itertools import chain, count
+from functools import cache, partial
+from itertools import count
 from typing import Any, Final, cast
 
 import sqlalchemy as sa
@@ -22,11 +22,12 @@ from dbos import WorkflowStatus
 from glm_agent.durable.database import Database
 from glm_agent.durable.workflows import TURN
 from glm_agent.journal.records import KINDS, StoredRecord, from_text
+from glm_agent.journal.remembered import REMEMBERED, Row
 from glm_agent.messages import JsonObject
 
 ACTIVE: Final = frozenset({"ENQUEUED", "DELAYED", "PENDING"})
 _PAGE: Final = 1_000
-_AT_ONCE: Final = 64
+_AT_ONCE: Final = 200
 """Runs of one session that are looked for together."""
 
 _STEPS: Final = """SELECT run.workflow_uuid, run.recovery_attempts, step.function_id, step.function_name, step.output,
@@ -68,6 +69,16 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Outline:
+    """The runs of a session."""
+
+    workflows: Sequence[str]
+    """Their names, in order."""
+    runs: Sequence[Run]
+    """The first one, and those that are active."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Log:
     """What is on record of some runs of a session."""
 
@@ -87,14 +98,17 @@ def workflow_id(session: str, number: int) -> str:
 
 def runs_of(database: Database, session: str) -> list[Run]:
     """The runs of one session, the first first."""
-    found: list[Run] = []
-    for first in count(1, _AT_ONCE):  # by their names: to look for what begins alike, a server reads all it has
-        ids = [workflow_id(session, number) for number in range(first, first + _AT_ONCE)]
-        runs = _runs(database, workflow_ids=ids).get(session, [])
-        found += runs
-        if len(runs) < _AT_ONCE:
-            break
-    return found
+    names = [workflow for workflow, _ in _named(database, session)]
+    return _runs(database, workflow_ids=names).get(session, []) if names else []
+
+
+def outline_of(database: Database, session: str) -> Outline:
+    """What the opening of a session needs to know of its runs, which may be many."""
+    found = _named(database, session)
+    if not found:
+        return Outline(workflows=(), runs=())
+    wanted = [found[0][0], *(workflow for workflow, status in found[1:] if status in ACTIVE)]
+    return Outline(workflows=[workflow for workflow, _ in found], runs=_runs(database, workflow_ids=wanted)[session])
 
 
 def all_runs(database: Database, **filters: Any) -> dict[str, list[Run]]:
@@ -107,20 +121,49 @@ def records_of(database: Database, runs: Sequence[Run]) -> list[StoredRecord]:
     return log_of(database, runs[0].session, [run.workflow for run in runs]).records if runs else []
 
 
+def number_of(workflow: str) -> int:
+    """The number of a run, by its name."""
+    return int(workflow.rpartition("/")[2])
+
+
 def log_of(database: Database, session: str, workflows: Sequence[str]) -> Log:
     """What is on record of these runs of a session."""
-    rows: dict[str, list[Any]] = {workflow: [] for workflow in workflows}
+    found: dict[str, list[Any]] = {workflow: [] for workflow in workflows}
     with database.explained(), database.at_once.connect() as connection:
         for row in connection.execute(_steps(is_file=database.address.path is not None), {"runs": list(workflows)}):
-            rows[row.workflow_uuid].append(row)
-    found = [[record for row in run for record in _records(database, session, row)] for run in rows.values()]
-    last = rows[workflows[-1]]
+            found[row.workflow_uuid].append(row)
+    rows = [_row(step) for run in found.values() for step in run if _is_record(step)]
+    last = found[workflows[-1]]
     return Log(
-        records=list(chain.from_iterable(found)),
-        earlier=sum(map(len, found[:-1])),
+        records=REMEMBERED.records(
+            remembered_as(database, workflows[0]), rows, partial(_parsed, database=database, session=session)
+        ),
+        earlier=len(rows) - sum(map(_is_record, last)),
         places_used=max((row.function_id or 0 for row in last), default=0),
         attempts=(last[0].recovery_attempts or 1) if last else 1,
     )
+
+
+def remembered_as(database: Database, workflow: str) -> str:
+    """The name under which this process remembers the session of a run."""
+    return f"{database.address.url} {workflow.rpartition('/')[0]}"
+
+
+def _named(database: Database, session: str) -> list[tuple[str, str]]:
+    """Name and status of each run of a session, in order."""
+    if not database.exists:
+        return []
+    database.prepare()
+    found: list[tuple[str, str]] = []
+    query = _names(is_file=database.address.path is not None)
+    for first in count(1, _AT_ONCE):  # by their names: to look for what begins alike, a server reads all it has
+        names = [workflow_id(session, number) for number in range(first, first + _AT_ONCE)]
+        with database.explained(), database.at_once.connect() as connection:
+            status = {row[0]: row[1] for row in connection.execute(query, {"runs": names, "kind": TURN})}
+        found += [(name, status[name]) for name in names if name in status]
+        if len(status) < _AT_ONCE:
+            return found
+    raise AssertionError
 
 
 def _runs(database: Database, **filters: Any) -> dict[str, list[Run]]:
@@ -161,24 +204,35 @@ def _iso(milliseconds: int) -> str:
 
 
 @cache
+def _names(*, is_file: bool) -> sa.TextClause:
+    table = "workflow_status" if is_file else "dbos.workflow_status"
+    query = sa.text(f"SELECT workflow_uuid, status FROM {table} WHERE workflow_uuid IN :runs AND name = :kind")
+    return query.bindparams(sa.bindparam("runs", expanding=True))
+
+
+@cache
 def _steps(*, is_file: bool) -> sa.TextClause:
     schema = "" if is_file else "dbos."
     names = {"runs": f"{schema}workflow_status", "steps": f"{schema}operation_outputs"}
     return sa.text(_STEPS.format(**names)).bindparams(sa.bindparam("runs", expanding=True))
 
 
-def _records(database: Database, session: str, row: Any) -> Iterable[StoredRecord]:
-    """The record of a step; none of another one."""
-    kind, text = row.function_name, row.output
-    if kind not in KINDS or text is None:
-        return
-    where = f"session '{session}' in '{database.address.shown}'"
-    at = (row.completed_at_epoch_ms or 0) / 1000
+def _is_record(step: Any) -> bool:
+    return step.function_name in KINDS and step.output is not None
+
+
+def _row(step: Any) -> Row:
+    return (step.completed_at_epoch_ms or 0) / 1000, step.function_name, step.output
+
+
+def _parsed(row: Row, *, database: Database, session: str) -> StoredRecord:
+    at, kind, text = row
     if '"blob":' in text or '"at":' in text:  # nearly none has them, and to look costs less than to parse twice
         data = whole(database, session, json.loads(text))
         at = data.pop("at", None) or at
         text = json.dumps(data)
-    yield StoredRecord(at=at, record=from_text(text, kind=kind, where=where))
+    where = f"session '{session}' in '{database.address.shown}'"
+    return StoredRecord(at=at, record=from_text(text, kind=kind, where=where))
 
 
 def whole(database: Database, session: str, output: JsonObject) -> JsonObject:

@@ -22,8 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import Context
 from functools import partial
-from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
 import anyio
 import anyio.to_thread
@@ -33,12 +32,15 @@ from glm_agent.driver import Intent, NestedCall, Record, Slot
 from glm_agent.durable.database import Database
 from glm_agent.durable.drain import Drain
 from glm_agent.durable.keeping import Owned, Step, keep
+from glm_agent.durable.rows import remembered_as
 from glm_agent.durable.shared import SharedResults
 from glm_agent.errors import JournalError
 from glm_agent.journal import inbox, records
+from glm_agent.journal.closing import Closing
 from glm_agent.journal.records import StoredRecord
+from glm_agent.journal.remembered import Head
 from glm_agent.messages import Decision, Fact, TurnStarted
-from glm_agent.turn import open_calls, rebuild
+from glm_agent.turn import Turn, open_calls, rebuild
 
 LARGE_BYTES: Final = 256 * 1024
 """A record longer than this lies beside its step, which names it: steps are read as a whole, and often."""
@@ -54,12 +56,12 @@ class Place(Protocol):
     """In which its places are drawn."""
     owned: Owned
 
-    def leave(self, facts: Sequence[Fact], *, updated: float) -> None:
+    def leave(self, facts: Sequence[Fact], *, updated: float, turn: Turn | None = None) -> None:
         """The session is closed; these are its facts, the last kept at ``updated`` (seconds since 1970)."""
         ...
 
 
-class DatabaseSession:
+class DatabaseSession(Closing):
     """A session open for writing; use it as a context manager. Implements the driver's ``Steps``."""
 
     allows_early = False  # only what the recorded response asks for may have run
@@ -77,7 +79,8 @@ class DatabaseSession:
         self._results = results
         self.holder = uuid.uuid4().hex
         """New with every opening: an intent with another holder was begun by someone who is gone."""
-        self._facts = list(records.facts_of(stored))
+        self._head = Head(remembered_as(place.database, place.owned.run), records.facts_of(stored))
+        self._facts = self._head.facts
         self._intents = {line.record.key: line.record for line in stored if isinstance(line.record, Intent)}
         self._nested = {line.record.key: line.record for line in stored if isinstance(line.record, NestedCall)}
         self._place = place
@@ -95,6 +98,11 @@ class DatabaseSession:
     def facts(self) -> tuple[Fact, ...]:
         """Every fact of the session in order: what was stored at the opening, then what came since."""
         return tuple(self._facts)
+
+    @property
+    def turn(self) -> Turn | None:
+        """What the facts make; None where there are none. Raises ``TurnError`` where they are no turn."""
+        return self._head.turn
 
     def reserve(self) -> Slot:
         """The place of the next record, numbered in the order of these calls."""
@@ -143,20 +151,7 @@ class DatabaseSession:
                 if self._ahead:
                     self._write(())
             finally:
-                self._place.leave(self.facts, updated=self._updated)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self.close()
-        except JournalError:
-            # What went wrong in the block must not be hidden by what follows from it.
-            if error is None:
-                raise
+                self._place.leave(self.facts, updated=self._updated, turn=self._head.made)
 
     async def _keep(self, place: int, record: Record) -> Record:
         if isinstance(record, TurnStarted):

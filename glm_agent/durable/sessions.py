@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ from glm_agent.durable.opening import (
     taken_here,
 )
 from glm_agent.durable.queue import TurnQueue
-from glm_agent.durable.rows import Run, all_runs, records_of, runs_of
+from glm_agent.durable.rows import Run, all_runs, log_of, outline_of, records_of, runs_of
 from glm_agent.durable.session import DatabaseSession, Place
 from glm_agent.durable.shared import SharedResults
 from glm_agent.durable.summaries import setup_of, summary_of
@@ -156,12 +157,16 @@ class DatabaseSessions(KeptSessions):
     # -- moving and deleting
 
     def delete(self, session_id: str) -> None:
-        """Delete a session; ``JournalError`` where there is none, or where it is open somewhere."""
-        runs = self._runs(session_id)
-        end_dead(self._database, runs, session_id)
-        with self._database.explained():
-            self._database.client.delete_workflows([run.workflow for run in runs])
-        self._database.delete_beside(session_id)
+        """Delete a session, or what is left of one; ``JournalError`` where there is none, or where it is open."""
+        runs = runs_of(self._database, checked_id(session_id))
+        if runs:
+            end_dead(self._database, runs, session_id)
+            with self._database.explained():
+                self._database.client.delete_workflows([run.workflow for run in runs])
+        # What a deletion leaves that is cut off here, the same one clears away.
+        is_left = self._database.exists and self._database.delete_beside(session_id)
+        if not runs and not is_left and not os.path.isdir(self.results_of(session_id)):
+            raise self._unknown(session_id)
         shutil.rmtree(self.results_of(session_id), ignore_errors=True)
 
     def close(self) -> None:
@@ -179,17 +184,19 @@ class DatabaseSessions(KeptSessions):
         if (taken := taken_here(engine, session_id)) is not None and not is_new:
             place, log = opened_here(engine, taken)
             return self._opened(session_id, log.records, place, places_used=log.places_used)
-        runs = runs_of(engine.database, session_id)
-        if is_new and runs:
+        outline = outline_of(engine.database, session_id)
+        if is_new and outline.runs:
             raise JournalError(f"session '{session_id}' exists already: give the new one another id")
-        if is_in_part(runs):
+        if is_in_part(outline.runs):
             raise JournalError(
                 f"session '{session_id}' is in '{self.place}' in part only, because what brought it was cut off: "
                 "import or move it once more, or delete it"
             )
-        place = opened(engine, session_id, runs, described=description)
+        place = opened(engine, session_id, outline, described=description)
         try:
-            return self._opened(session_id, records_of(engine.database, runs), place)
+            names = outline.workflows
+            stored = log_of(engine.database, session_id, names).records if names else []
+            return self._opened(session_id, stored, place)
         except BaseException:
             with suppress(JournalError):
                 place.leave((), updated=time.time())

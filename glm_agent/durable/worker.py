@@ -22,7 +22,7 @@ from glm_agent.durable.keeping import TakenAway
 from glm_agent.durable.liveness import is_worker
 from glm_agent.durable.opening import is_in_part
 from glm_agent.durable.queue import CONCURRENCY, POLL_SECONDS, QUEUE
-from glm_agent.durable.rows import Log, log_of, runs_of, workflow_id
+from glm_agent.durable.rows import Log, Outline, log_of, outline_of, runs_of, workflow_id
 from glm_agent.durable.sessions import DatabaseSessions
 from glm_agent.durable.summaries import as_json, origin_of_run, summary_now
 from glm_agent.durable.taken import Taken
@@ -195,12 +195,14 @@ class Worker:
     def _take(self, workflow: str, session: str, spec: JsonObject) -> tuple[Taken, Log]:
         """What is on record of the session of a run that this worker was just given."""
         database = self._engine.database
-        runs = runs_of(database, session) if workflow != workflow_id(session, 1) else []
-        earlier = [run.workflow for run in runs if run.workflow != workflow]
-        origin = origin_of_run(runs[0]) if runs else origin_of(spec)
-        log = log_of(database, session, [*earlier, workflow])
-        taken = Taken(session=session, workflows=(*earlier, workflow), origin=origin, log=log)
-        if not is_in_part(runs):
+        if workflow == workflow_id(session, 1):
+            outline = Outline(workflows=[workflow], runs=())
+        else:
+            outline = outline_of(database, session)
+        origin = origin_of_run(outline.runs[0]) if outline.runs else origin_of(spec)
+        log = log_of(database, session, outline.workflows)
+        taken = Taken(session=session, workflows=outline.workflows, origin=origin, log=log)
+        if not is_in_part(outline.runs):
             self._engine.taken[workflow] = taken
         return taken, log
 

@@ -18,9 +18,10 @@ from glm_agent.journal import inbox, records, search
 from glm_agent.journal.database import Database
 from glm_agent.journal.inbox import Left
 from glm_agent.journal.records import StoredRecord
+from glm_agent.journal.remembered import REMEMBERED, Head, Row
 from glm_agent.journal.store import new_origin
 from glm_agent.journal.summary import Origin, SessionSummary, Setup, summarise
-from glm_agent.messages import Decision, Fact, JsonObject
+from glm_agent.messages import Decision, JsonObject
 from glm_agent.wire.jsontext import dumps
 
 if TYPE_CHECKING:
@@ -118,10 +119,10 @@ class SessionLog:
         rows = self._database.read(_SELECT_KEY, (self._session, key))
         return records.from_text(rows[0][0], kind=kind, where=f"session '{self._id}'") if rows else None
 
-    def end(self, facts: Sequence[Fact]) -> None:
+    def end(self, head: Head) -> None:
         """Keep the summary of a session that now consists of these facts."""
         if self._at:
-            found = summarise(self._id, origin=self._origin, facts=facts, updated=self._at)
+            found = summarise(self._id, origin=self._origin, facts=head.facts, updated=self._at, turn=head.made)
             values = (_summaries().dump_json(found).decode(), self._last, self._session)
             self._database.execute("UPDATE sessions SET summary = ?, summarised = ? WHERE number = ?", values)
 
@@ -222,7 +223,12 @@ def stored(database: Database, id: str) -> list[StoredRecord]:
     found = database.read("SELECT number FROM sessions WHERE id = ?", (id,))
     rows = database.read(_SELECT_RECORDS, _numbers(found[0][0])) if found else []
     where = f"session '{id}' in '{database.path}'"
-    return [StoredRecord(at=at, record=records.from_text(data, kind=kind, where=where)) for at, kind, data in rows]
+
+    def parsed(row: Row) -> StoredRecord:
+        at, kind, text = row
+        return StoredRecord(at=at, record=records.from_text(text, kind=kind, where=where))
+
+    return REMEMBERED.records(f"{database.path} {id}", rows, parsed)
 
 
 def _begin(connection: sqlite3.Connection, id: str, origin: Origin) -> tuple[int, int]:

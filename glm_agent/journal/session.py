@@ -5,8 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from types import TracebackType
-from typing import Self
 
 import anyio
 import anyio.to_thread
@@ -14,15 +12,17 @@ import anyio.to_thread
 from glm_agent.driver import Intent, NestedCall, Record, Slot
 from glm_agent.errors import JournalError
 from glm_agent.journal import inbox, records
+from glm_agent.journal.closing import Closing
 from glm_agent.journal.database import Database
 from glm_agent.journal.lock import SessionLock
 from glm_agent.journal.log import SessionLog
 from glm_agent.journal.records import StoredRecord
+from glm_agent.journal.remembered import Head
 from glm_agent.messages import Decision, Fact, JsonObject
-from glm_agent.turn import open_calls, rebuild
+from glm_agent.turn import Turn, open_calls, rebuild
 
 
-class Session:
+class Session(Closing):
     """A session open for writing; use it as a context manager. Implements the driver's ``Steps``."""
 
     allows_early = True
@@ -40,7 +40,8 @@ class Session:
         self.id = id
         self.holder = uuid.uuid4().hex
         """New with every opening: an intent with another holder was begun by someone who is gone."""
-        self._facts = list(records.facts_of(stored))
+        self._head = Head(f"{database.path} {id}", records.facts_of(stored))
+        self._facts = self._head.facts
         self._begun = records.begun_calls(stored)
         self._database = database
         self._log = SessionLog(database, id, task=task, options=options)
@@ -52,6 +53,11 @@ class Session:
     def facts(self) -> tuple[Fact, ...]:
         """Every fact of the session in order: what was stored at the opening, then what came since."""
         return tuple(self._facts)
+
+    @property
+    def turn(self) -> Turn | None:
+        """What the facts make; None where there are none. Raises ``TurnError`` where they are no turn."""
+        return self._head.turn
 
     def reserve(self) -> Slot:
         """A place for the next record. The log is in the order of the answers, so places need no number."""
@@ -107,22 +113,9 @@ class Session:
             return
         self._is_open = False
         try:
-            self._log.end(self._facts)
+            self._log.end(self._head)
         finally:
             self._lock.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self.close()
-        except JournalError:
-            # The summary can be made again at any time: it must not hide what went wrong in the block.
-            if error is None:
-                raise
 
     async def _keep(self, record: Record) -> Record:
         """``keep``, in a worker thread where it may take long enough to hold up the event loop."""

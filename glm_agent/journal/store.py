@@ -20,7 +20,7 @@ from glm_agent.journal.records import StoredRecord, is_time
 from glm_agent.journal.search import Hit
 from glm_agent.journal.summary import Origin, SessionSummary, Setup
 from glm_agent.messages import Decision, Fact, JsonObject, TurnStarted
-from glm_agent.turn import Waiting
+from glm_agent.turn import Turn, Waiting
 from glm_agent.wire.jsontext import scrub
 
 _ID: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,80}")
@@ -35,6 +35,11 @@ class OpenSession(Steps, Protocol):
     @property
     def facts(self) -> tuple[Fact, ...]:
         """Every fact of the session in order."""
+        ...
+
+    @property
+    def turn(self) -> Turn | None:
+        """What the facts make; None where there are none. Raises ``TurnError`` where they are no turn."""
         ...
 
     def keep(self, record: Record) -> Record:

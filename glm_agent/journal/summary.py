@@ -77,9 +77,11 @@ class SessionSummary:
     """The versions of glm-agent that wrote it, in their order."""
 
 
-def summarise(id: str, *, origin: Origin, facts: Sequence[Fact], updated: float) -> SessionSummary:
-    """The summary of a session with these facts, the last kept at ``updated``."""
-    turn = _turn(facts)
+def summarise(
+    id: str, *, origin: Origin, facts: Sequence[Fact], updated: float, turn: Turn | None = None
+) -> SessionSummary:
+    """The summary of a session with these facts, the last kept at ``updated``; ``turn`` is theirs where it is known."""
+    turn = turn or _turn(facts)
     starts = [fact for fact in facts if isinstance(fact, TurnStarted)]
     responses = [fact for fact in facts if isinstance(fact, ModelResponse)]
     said = next((fact.text for fact in facts if isinstance(fact, UserMessage)), "")
