@@ -77,8 +77,7 @@ class Task:
         given = self.settings.permissions
         if isinstance(given, str):
             return self.path.parent / given
-        allow = None if given.allow is None else tuple(given.allow)
-        return Policy(allow=allow, ask=tuple(given.ask), deny=tuple(given.deny), unknown_outcome=given.unknown_outcome)
+        return Policy.from_mapping(given.model_dump(exclude_defaults=True), source=str(self.path))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -69,6 +69,12 @@ class Permissions(Table):
     allow: list[str] | None = Field(default=None, description="Only these; without it, all that is not denied.")
     ask: list[str] = Field(default_factory=list[str])
     deny: list[str] = Field(default_factory=list[str])
+    ask_after_untrusted: list[str] = Field(
+        default_factory=list[str], description="Ask about these once text of strangers was read."
+    )
+    deny_after_untrusted: list[str] = Field(
+        default_factory=list[str], description="These do not run any more once text of strangers was read."
+    )
     unknown_outcome: UnknownOutcome = Field(
         default="tell",
         description="Where a process died within a call of effect write and nothing can find out what came of it: "

@@ -89,6 +89,7 @@ class _Nest:
             idempotency_key=nested_key(outer.idempotency_key, call, place=self._count),
             messages=outer.messages,
             granted=outer.granted,
+            is_tainted=outer.is_tainted or self.is_untrusted,
             attempt=outer.attempt,
             emit=outer.emit,
             asker=outer.asker,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from glm_agent.messages import ApprovalRequested, OutcomeUnknown, ToolCall, ToolResult, ToolSpec, TurnStopped
-from glm_agent.permissions import Policy, decide
+from glm_agent.permissions import Policy, decide, tainted
 from glm_agent.registry.seams import Outcome, ToolContext, Tools
 from glm_agent.schema import recover_call
 
@@ -27,11 +27,11 @@ class PermittedTools:
             await self.specs()  # a resumed turn may call what this process never offered
         # GLM's markup may have run into the name: what would run is what has to be decided about.
         spec = self._specs.get(recover_call(call, self._specs).name)
-        if spec is not None and context.approval is None:
-            decision = decide(spec, self._policy, granted=context.granted)
-            if decision.verdict == "deny":
+        if spec is not None:
+            decision = decide(spec, self._policy, granted=context.granted, is_tainted=self._is_tainted(call, context))
+            if decision.verdict == "deny":  # also what a person approved: the rule may be newer
                 return ToolResult(call_id=call.id, name=call.name, content=f"denied: {decision.reason}", is_error=True)
-            if decision.verdict == "ask":
+            if decision.verdict == "ask" and context.approval is None:
                 return ApprovalRequested(
                     call_id=call.id,
                     name=spec.name,
@@ -40,6 +40,11 @@ class PermittedTools:
                     reason=decision.reason,
                 )
         return await self._tools.permit(call, context)
+
+    def _is_tainted(self, call: ToolCall, context: ToolContext) -> bool:
+        if not (self._policy.ask_after_untrusted or self._policy.deny_after_untrusted):
+            return False
+        return context.is_tainted or tainted(context.messages, call_id=call.id)
 
     async def call(self, call: ToolCall, context: ToolContext) -> Outcome:
         """Run it. Whether an outcome that nobody knows is told to the model or to a person is the policy's word."""

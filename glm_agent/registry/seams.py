@@ -77,6 +77,8 @@ class ToolContext(Generic[Deps]):
     """An earlier process began this ``write`` call and died before its outcome was kept."""
     is_unknown: bool = False
     """It was, and ``reconcile`` did not find out what came of it: then the result only says so."""
+    is_tainted: bool = False
+    """The call was made by a tool that had read text of strangers; of the conversation's own, ``messages`` say it."""
     attempt: int = 0
     """How often a person let this call run, or run again."""
     emit: Callable[[Event], None] = field(default=_ignore, repr=False)
