@@ -7,7 +7,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # A busy machine makes data slow to draw; that says nothing about the code.
-settings.register_profile("glm_agent", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same data every time: a failure comes of a change. ``--hypothesis-profile explore`` looks further.
+settings.register_profile("glm_agent", _PATIENT, derandomize=True, database=None)
+settings.register_profile("explore", _PATIENT, max_examples=1_000, print_blob=True)
 settings.load_profile("glm_agent")
 
 
