@@ -5,6 +5,8 @@ Nothing here asks a person, reads a file or runs a tool: ``PermittedTools`` does
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
@@ -16,6 +18,9 @@ from glm_agent.messages import Message, ModelResponse, ToolResult, ToolSpec
 Verdict = Literal["allow", "ask", "deny"]
 UnknownOutcome = Literal["tell", "stop"]
 _RULES = ("allow", "ask", "deny", "ask_after_untrusted", "deny_after_untrusted")
+_NEARLY = 0.7
+"""Of 1: two letters that have changed places in a word of four are 0.75."""
+_PATTERN = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +107,17 @@ def decide(
     return Decision(verdict="allow")
 
 
+def misspelt(policy: Policy, names: Sequence[str]) -> list[str]:
+    """A sentence for each rule that names no tool, and nearly one: it would look as if it held."""
+    rules = ((rule, pattern) for rule in _RULES for pattern in cast("Sequence[str]", getattr(policy, rule) or ()))
+    return [
+        f"the rule '{rule} {pattern}' names no tool that is here: did you mean {close[0]!r}?"
+        for rule, pattern in rules
+        if not _PATTERN.search(pattern) and pattern not in names
+        if (close := difflib.get_close_matches(pattern, names, n=1, cutoff=_NEARLY))
+    ]
+
+
 def tainted(messages: Sequence[Message], *, call_id: str) -> bool:
     """Whether the model had read text of strangers when it asked for this call.
 
@@ -119,7 +135,9 @@ def tainted(messages: Sequence[Message], *, call_id: str) -> bool:
 
 
 def _are_texts(given: Any) -> bool:
-    return isinstance(given, list | tuple) and all(isinstance(each, str) for each in cast("list[Any]", given))
+    return isinstance(given, list | tuple | set | frozenset) and all(
+        isinstance(each, str) for each in cast("list[Any]", given)
+    )
 
 
 def _matching(name: str, patterns: tuple[str, ...]) -> str | None:

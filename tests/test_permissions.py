@@ -186,11 +186,16 @@ def test_what_counts_is_what_was_read_before_the_call_was_asked_for(
     assert tainted(messages, call_id=call_id) is expected
 
 
-@pytest.mark.parametrize("given", [{"deny": "git__*"}, {"allow": [5]}, {"ask_after_untrusted": {"git"}}])
+@pytest.mark.parametrize("given", [{"deny": "git__*"}, {"allow": [5]}, {"ask_after_untrusted": {"git": True}}])
 def test_a_policy_of_no_lists_is_refused(given: Any) -> None:
     (name,) = given
     with pytest.raises(ConfigurationError, match=f"'{name}' of a policy is .*: write a list of patterns"):
         Policy(**given)
+
+
+def test_patterns_may_be_a_set() -> None:
+    policy: Any = {"deny": {"git__*", "rm"}}
+    assert decide(ToolSpec(name="rm", description="", parameters={}), Policy(**policy)).verdict == "deny"
 
 
 def test_a_policy_comes_out_of_a_mapping() -> None:
