@@ -369,10 +369,10 @@ def test_an_agent_may_be_held_open_more_than_once_at_a_time() -> None:
 def test_an_agent_that_cannot_be_opened_leaves_no_thread_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ZAI_API_KEY", "ZHIPUAI_API_KEY", "GLM_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    before = threading.active_count()
+    before = {*threading.enumerate()}
     with pytest.raises(ConfigurationError, match="no API key"), Agent("glm-5.3-flash"):
         pass
-    assert threading.active_count() == before
+    assert {*threading.enumerate()} <= before
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -761,6 +761,14 @@ def test_after_text_of_strangers_was_read_a_rule_keeps_tools_back() -> None:
     assert "once text of strangers was read" in _last(denying.run_sync("call relay {}"))
     asking = Agent("simulate:directive", tools=tools, permissions={"ask_after_untrusted": ["s*"]})
     assert asking.run_sync("call read_page {}\nthen call send {}").stop_reason == "needs_approval"
+
+
+def test_a_rule_that_nearly_names_a_tool_is_a_notice() -> None:
+    seen: list[Event] = []
+    rules = {"deny": ["sned", "git__push", "s*"], "ask": ["send"]}
+    Agent(ScriptedModel(["ok"]), tools=[send], permissions=rules, observers=[seen.append]).run_sync("hi")
+    notices = [event.text for event in seen if event.kind == "notice"]
+    assert notices == ["the rule 'deny sned' names no tool that is here: did you mean 'send'?"]
 
 
 def test_a_rule_that_denies_holds_also_for_a_call_that_was_approved_before(tmp_path: Path) -> None:

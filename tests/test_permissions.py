@@ -230,7 +230,7 @@ def test_a_policy_comes_out_of_a_mapping() -> None:
         ({"deny": "git__*"}, "p.yaml: 'deny' must be a list of patterns, such as [\"git__*\"]"),
         ({"deny": ["git__*", 3]}, "p.yaml: 'deny' must be a list of patterns, such as [\"git__*\"]"),
         ({"allow": ["x"], "ask": None}, "p.yaml: 'ask' must be a list of patterns, such as [\"git__*\"]"),
-        ({"deny": {"x"}}, "p.yaml: 'deny' must be a list of patterns, such as [\"git__*\"]"),
+        ({"deny": {"x": 1}}, "p.yaml: 'deny' must be a list of patterns, such as [\"git__*\"]"),
     ],
 )
 def test_a_mapping_that_is_no_policy_says_where_and_what_instead(settings: dict[str, Any], says: str) -> None:

@@ -21,7 +21,7 @@ from glm_agent.models.endings import Endings
 from glm_agent.models.model import Model
 from glm_agent.models.record import RecordingModel
 from glm_agent.models.view import ContextPolicy
-from glm_agent.permissions import Policy
+from glm_agent.permissions import Policy, misspelt
 from glm_agent.registry import ToolRegistry, Tools
 from glm_agent.registry.asking import Asker
 from glm_agent.registry.budgeted import BudgetedTools
@@ -81,7 +81,7 @@ class Terms:
         ):
             watchers = (*self.observers, *callbacks.observers(observers))
             with names.results(self.keep_results, kept.results) as results, runtime.watched(watchers):
-                tools = await self.offered(runtime, kept.steps, results, kept.results)
+                tools = await self.offered(runtime, kept.steps, results, kept.results, watchers=watchers)
                 started = await self._started(runtime.model, tools, kept)
                 turn, facts = begin(
                     kept.turn,
@@ -118,11 +118,21 @@ class Terms:
             version=kept.version,
         )
 
-    async def offered(self, runtime: Runtime, steps: Steps, results: KeptResults | None, folder: Path | None) -> Tools:
+    async def offered(
+        self,
+        runtime: Runtime,
+        steps: Steps,
+        results: KeptResults | None,
+        folder: Path | None,
+        *,
+        watchers: Sequence[Observer] = (),
+    ) -> Tools:
         """The tools as a turn gets them, with rules and budgets."""
         served = await runtime.served()
-        tools: Tools = ToolRegistry([*self.tools, *served], expose_errors=self.expose_errors)
-        tools = PermittedTools(tools, self.policy)
+        registry = ToolRegistry([*self.tools, *served], expose_errors=self.expose_errors)
+        for said in misspelt(self.policy, [tool.spec.name for tool in registry]):
+            tell(watchers, Notice(text=said, level="warning", source="permissions"))
+        tools: Tools = PermittedTools(registry, self.policy)
         if self.budget.max_tool_calls is not None:
             tools = BudgetedTools(tools, max_calls=self.budget.max_tool_calls)
         if served:
