@@ -12,8 +12,11 @@ import os
 import sys
 import warnings
 
+import deaths
+
 IMPORTED = (
-    "glm_agent.agent glm_agent.agent.task glm_agent.cli.app glm_agent.cli.job glm_agent.cli.view glm_agent.journal"
+    "glm_agent.agent glm_agent.agent.task glm_agent.cli.app glm_agent.cli.batch glm_agent.cli.job glm_agent.cli.mcp"
+    " glm_agent.cli.run glm_agent.cli.sessions glm_agent.cli.tools glm_agent.cli.view glm_agent.journal"
     " glm_agent.models.glm glm_agent.plugins glm_agent.simulate.server griffe pydantic.type_adapter rich.live"
     " rich.markdown yaml"
 )
@@ -43,6 +46,8 @@ def become(request: dict[str, object]) -> None:
     # What was buffered of the requests belongs to the parent.
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
     sys.argv = ["glm-agent", *request["argv"]]  # type: ignore[misc]
+    if number := os.environ.pop("DIES_AT", ""):
+        deaths.at(int(number))
     from glm_agent.cli import main as glm_agent
 
     glm_agent()

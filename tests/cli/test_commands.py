@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from glm_agent.cli.commands import COMMANDS as COMMAND_LINES
+from glm_agent.cli.commands import loaded
+
 DIRECTIVE = ("--model", "simulate:directive", "--tools", "./tools.py")
 
 
@@ -19,6 +22,26 @@ def test_the_version_needs_neither_typer_nor_rich():
     name, loaded = done.stdout.splitlines()
     assert name.startswith("glm-agent ")
     assert loaded == "[]"
+
+
+def modules_of(*arguments: str) -> set[str]:
+    """What the command line has imported when it leaves."""
+    code = f"import atexit, sys; sys.argv[1:] = {list(arguments)}; atexit.register(lambda: print(*sys.modules));"
+    code += "from glm_agent.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_a_command_imports_what_it_needs_and_help_nothing_but_itself():
+    rooms = {name for name in modules_of("--help") if name.startswith("glm_agent.")}
+    assert {name for name in rooms if not name.startswith("glm_agent.cli")} == set()
+    assert modules_of("run", "--help") & {"glm_agent.cli.batch", "glm_agent.cli.mcp", "glm_agent.durable"} == set()
+
+
+@pytest.mark.parametrize("name", COMMAND_LINES)
+def test_a_command_says_the_same_of_itself_as_the_list_of_commands(name: str):
+    first, _, _ = loaded(name).help.strip().partition("\n\n")
+    assert " ".join(first.split()) == COMMAND_LINES[name]
 
 
 COMMANDS = ["run", "chat", "simulate", "doctor"]

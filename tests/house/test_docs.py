@@ -22,6 +22,7 @@ import glm_agent
 from glm_agent.agent.task import load_task
 from glm_agent.batch.results import result_schema
 from glm_agent.cli.app import app
+from glm_agent.cli.commands import loaded
 from glm_agent.cli.formats import line_schema
 from glm_agent.journal import Journal
 from glm_agent.mcp.sources import read_servers
@@ -80,6 +81,7 @@ def test_every_link_leads_somewhere() -> None:
 
 
 COMMANDS: Any = typer.main.get_command(app)
+COMMANDS.commands = {name: loaded(name) for name in COMMANDS.commands}
 
 
 def command_lines() -> Iterator[Piece]:
