@@ -92,7 +92,8 @@ conformance-server: $(VENV)/.conformance
 	$(BIN)/python tests/conformance/suite.py server "$(ONLY)" --at-least 64
 
 # make chaos         do harm to processes while they work, and count what the world has seen (SEED=7 KILLS=100 TASKS=200):
-#                    kill -9 at random and at every record, SIGTERM, a database that crashes or cuts connections
+#                    kill -9 at random and at every record, SIGTERM, a database that crashes or cuts connections,
+#                    and commands on sessions killed at every step
 .PHONY: chaos
 
 SEED ?= 1
@@ -109,6 +110,7 @@ chaos: $(VENV)/.test
 	$(CHAOS) --database postgresql --fault outage --kills 5 --tasks 80
 	$(CHAOS) --database postgresql --fault cut --kills 30 --tasks 80
 	$(CHAOS) --database sqlite --kills 8 --tasks 60
+	GLM_AGENT_TEST_STRIDE=1 $(BIN)/python -m pytest tests/cli/test_kills.py
 
 # make bench-many    10,000 short tasks through 2 workers on PostgreSQL (MANY=2000): rate, and peak of requests in flight
 .PHONY: bench-many

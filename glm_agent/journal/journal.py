@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,23 +116,33 @@ class Journal(KeptSessions):
         return tuple(log.stored(self._database, session_id))
 
     def delete(self, session_id: str) -> None:
-        """Delete a session; ``JournalError`` where there is none, or where it is open somewhere."""
-        self.summary(session_id)
+        """Delete a session, or what is left of one; ``JournalError`` where there is none, or where it is open."""
+        is_there = self.has(session_id)
+        if not is_there and not any(os.path.lexists(path) for path in self._beside(session_id)):
+            raise self._unknown(session_id)
         lock = self._locked(session_id)
         try:
-            log.delete(self._database, session_id)
-            shutil.rmtree(self.results_of(session_id), ignore_errors=True)
-            self._old_options(session_id).unlink(missing_ok=True)
-        except BaseException:
+            # Records first: who is killed in between leaves files of a session that is gone.
+            if is_there:
+                log.delete(self._database, session_id)
+            elif self.has(session_id):
+                return  # it was imported meanwhile
+            results, options = self._beside(session_id)
+            shutil.rmtree(results, ignore_errors=True)
+            options.unlink(missing_ok=True)
+        finally:
             lock.release()
-            raise
-        lock.release()
 
     def prune(self, *, older_than_days: float, keep: int = 0, is_dry: bool = False) -> list[str]:
-        """See ``KeptSessions.prune``; what killed processes left of their locks is cleared away too."""
+        """See ``KeptSessions.prune``; what killed processes left of locks and deleted sessions is cleared away too."""
+        gone = super().prune(older_than_days=older_than_days, keep=keep, is_dry=is_dry)
         if not is_dry:
             sweep(self.path.parent / "locks")
-        return super().prune(older_than_days=older_than_days, keep=keep, is_dry=is_dry)
+            for left in self.path.parent.glob("results/*"):
+                with suppress(ConfigurationError):  # a folder of that name is not ours
+                    if not self.has(left.name):
+                        self._try_delete(left.name)
+        return gone
 
     def close(self) -> None:
         """Close the file. The next use opens it again."""
@@ -155,6 +166,10 @@ class Journal(KeptSessions):
 
     def _left(self, session_id: str) -> list[Left]:
         return log.left(self._database, session_id)
+
+    def _beside(self, session_id: str) -> tuple[Path, Path]:
+        """What lies beside the journal of a session."""
+        return self.results_of(session_id), self._old_options(session_id)
 
     def _old_options(self, session_id: str) -> Path:
         """Where versions before schema 2 kept how a session is run: in a file beside the journal."""

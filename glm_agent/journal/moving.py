@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from glm_agent.errors import JournalError
 from glm_agent.journal.store import Sessions
 
@@ -12,6 +14,10 @@ def move(session_id: str, *, source: Sessions, target: Sessions) -> None:
     A move that was cut off is finished by the same move. Raises ``JournalError`` where the session is not there, is
     open, was gone on with meanwhile, or where ``target`` has another one of this id.
     """
+    if not source.has(session_id) and target.has(session_id):
+        with suppress(JournalError):
+            source.delete(session_id)  # files, where that is what was cut off
+        return
     seen = source.records(session_id)
     if source.is_open(session_id):
         raise JournalError(f"session '{session_id}' is open, or waits for a worker: move it when that is over")
