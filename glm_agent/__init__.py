@@ -51,6 +51,8 @@ if TYPE_CHECKING:
         Usage,
         UserMessage,
         VideoPart,
+        messages_from_json,
+        messages_to_json,
     )
     from glm_agent.models.account import SignedKey
     from glm_agent.models.catalog import ModelInfo, Price
@@ -68,7 +70,7 @@ _ROOMS = {
     "QuotaExhausted RateLimited ToolError TurnError",
     "glm_agent.messages": "ApprovalDecision ApprovalRequested AudioPart Event FilePart ImagePart Message ModelRequest "
     "ModelResponse ModelSettings OutcomeDecision OutcomeUnknown Part ToolCall ToolResult ToolSpec "
-    "TurnResult Usage UserMessage VideoPart",
+    "TurnResult Usage UserMessage VideoPart messages_from_json messages_to_json",
     "glm_agent.models.account": "SignedKey",
     "glm_agent.models.catalog": "ModelInfo Price",
     "glm_agent.models.endings": "Endings",
@@ -133,6 +135,8 @@ __all__ = [
     "VideoPart",
     "WebSearch",
     "__version__",  # pyright: ignore[reportUnsupportedDunderAll]
+    "messages_from_json",
+    "messages_to_json",
     "tool",
 ]
 

@@ -12,6 +12,8 @@ knows how GLM spells it on the wire (``wire.glm`` does) or who answers what (``d
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -556,3 +558,28 @@ def fact_to_json(fact: Fact) -> bytes:
 def fact_from_json(text: bytes | str) -> Fact:
     """The fact that ``fact_to_json`` wrote; ``ValueError`` when it is none."""
     return cast(Fact, _facts().validate_json(text))
+
+
+@cache
+def _conversation() -> TypeAdapter[Any]:
+    from typing import Annotated
+
+    from pydantic import Discriminator, TypeAdapter
+
+    return TypeAdapter(tuple[Annotated[Message, Discriminator("kind")], ...])
+
+
+def messages_to_json(messages: Iterable[Message]) -> bytes:
+    """A conversation as JSON, for a store of your own; half characters out of a broken stream become ``?``."""
+    kept = tuple(messages)
+    try:
+        text: bytes = _conversation().dump_json(kept)
+    except ValueError:
+        whole = _conversation().dump_python(kept, mode="json")
+        text = json.dumps(whole, ensure_ascii=False).encode(errors="replace")
+    return text
+
+
+def messages_from_json(text: bytes | str) -> tuple[Message, ...]:
+    """The conversation that ``messages_to_json`` wrote, for ``run(messages=…)``; ``ValueError`` when it is none."""
+    return cast("tuple[Message, ...]", _conversation().validate_json(text))

@@ -27,6 +27,8 @@ from glm_agent.messages import (
     UserMessage,
     fact_from_json,
     fact_to_json,
+    messages_from_json,
+    messages_to_json,
 )
 
 FACTS = get_args(Fact)
@@ -187,3 +189,18 @@ def test_usage_adds_up_field_by_field() -> None:
     assert usage + other == Usage(input_tokens=11, cached_tokens=22, output_tokens=33, reasoning_tokens=44)
     assert usage + Usage() == usage
     assert (usage + other).total_tokens == 44
+
+
+def test_a_conversation_is_kept_as_json_and_gone_on_with() -> None:
+    said = (
+        UserMessage(text="A-17?", attachments=(ImagePart(url="https://example.com/a.png"),)),
+        ModelResponse(tool_calls=(ToolCall(id="a", name="stock", arguments='{"sku": "A-17"}'),), reasoning="hm"),
+        ToolResult(call_id="a", name="stock", content="4", is_untrusted=True),
+        ModelResponse(text="four"),
+    )
+    assert messages_from_json(messages_to_json(said)) == said
+    assert messages_from_json(messages_to_json(iter(said)).decode()) == said
+    assert messages_from_json(messages_to_json([UserMessage(text="half \ud83d")])) == (UserMessage(text="half ?"),)
+    for wrong in ("", "{}", '[{"role": "user", "content": "hi"}]', '[{"kind": "turn_started", "model": "m"}]'):
+        with pytest.raises(ValueError, match="validation error"):
+            messages_from_json(wrong)
