@@ -55,6 +55,16 @@ def write(journal: Journal, id: str = "s", *facts: Fact) -> str:
     return id
 
 
+def test_the_file_of_a_lock_is_emptied_before_it_is_removed(journal: Journal) -> None:
+    with journal.open("s"):
+        (path,) = (journal.path.parent / "locks").iterdir()
+        held = path.open()
+        assert str(os.getpid()) in held.read()
+    with held:
+        assert not path.exists()
+        assert os.fstat(held.fileno()).st_size == 0, "else ext4 takes milliseconds to close it"
+
+
 # -- how it is run
 
 

@@ -44,6 +44,7 @@ class SessionLock:
         """Give the lock back, and remove its file."""
         if self._lock.is_locked:
             with suppress(OSError):  # Windows removes no file that is open
+                os.truncate(self._path, 0)  # to close a removed file with something in it takes ext4 milliseconds
                 self._path.unlink(missing_ok=True)
         self._lock.release()
 
