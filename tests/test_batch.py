@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -224,6 +225,25 @@ def test_a_torn_last_line_is_cut_off_and_its_answer_comes_from_the_journal() -> 
             assert {key: each["output"] for key, each in results().items()} == {
                 key: each["output"] for key, each in before.items()
             }
+
+
+@pytest.mark.parametrize("damage", [b"\x00\xff\xfe", b'{"kind": "batch_result"}', b'{"kind": "batch_re'])
+def test_a_damaged_line_between_others_is_named_and_its_answer_comes_from_the_journal(damage: bytes) -> None:
+    with SimulatorServer("directive") as server:
+        options = {"model": "glm-5.3", "base_url": server.base_url, "api_key": "k.s"}
+        tasks = [{"prompt": f"say {word}", "key": word} for word in "abc"]
+        run(tasks, concurrency=1, **options)
+        before = results()
+        first, _, last = Path("out.jsonl").read_bytes().splitlines(keepends=True)
+        Path("out.jsonl").write_bytes(first + damage + b"\n" + last)
+        said: list[str] = []
+        report = run(tasks, on_notice=said.append, **options)
+        assert (report.answered, report.skipped, len(server.requests)) == (3, 2, 3)
+    assert {key: each["output"] for key, each in results().items()} == {
+        key: each["output"] for key, each in before.items()
+    }
+    assert re.search(r"out\.jsonl:2 is damaged: the line goes to '.*out\.jsonl\.damaged'", said[0])
+    assert Path("out.jsonl.damaged").read_bytes() == damage + b"\n"
 
 
 def test_a_deleted_file_of_results_is_a_batch_anew() -> None:

@@ -127,7 +127,7 @@ class Batch:
                 f"'{next(iter(agent_arguments))}' stays in this process, and workers of a database are others: "
                 "say with options= what they make agents of, such as options={'model': 'glm-5.3-flash'}"
             )
-        self._on_result = on_result
+        self._on_result, self._on_notice = on_result, on_notice
         self._ended_before = Counter[StopReason]()
         self._new_worker = partial(
             Worker,
@@ -260,10 +260,17 @@ class Batch:
                 again.add(key)
                 dropped.add(result.key)
         if self._out is not None:
+            self._say_damaged(self._out)
             self._out.open(dropped=frozenset(dropped))
         self.progress.skipped = len(done & self._digests.keys())
         self._purse.spent_usd = self.progress.cost_usd = self.progress.spent_before_usd
         return done, frozenset(again if self._retry_failed else ())
+
+    def _say_damaged(self, out: ResultsFile) -> None:
+        for number in out.damaged:
+            self._on_notice(
+                f"{out.path}:{number} is damaged: the line goes to '{out.damaged_path}', and its task is taken up again"
+            )
 
     def _check_digest(self, result: BatchResult, key: bytes) -> None:
         asked = self._digests.get(key)

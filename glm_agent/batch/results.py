@@ -98,13 +98,22 @@ class ResultsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.damaged: dict[int, bytes] = {}
+        """Lines between the results that are none, by their numbers, as they were read."""
         self._descriptor: int | None = None
 
+    @property
+    def damaged_path(self) -> Path:
+        """Where such lines are kept when they are taken out."""
+        return self.path.with_name(f"{self.path.name}.damaged")
+
     def read(self) -> Iterator[BatchResult]:
-        """The results that are there; a last line that was torn is none.
+        """The results that are there; a last line that was torn is none, nor is a damaged one between others.
 
         Raises ``ConfigurationError`` where the file holds something else.
         """
+        self.damaged = {}
+        is_ours = False
         if os.path.exists(self.path) and not os.path.isfile(self.path):
             raise ConfigurationError(
                 f"the results '{self.path}' are no file that can be read again: name one, or leave out --out for stdout"
@@ -113,17 +122,28 @@ class ResultsFile:
             with self.path.open("rb") as file:
                 for number, line in enumerate(file, start=1):
                     if line.strip() and (line.endswith(b"\n") or _is_json(line)):
-                        yield self._result(line, number)
+                        if (result := _result(line)) is not None:
+                            is_ours = True
+                            yield result
+                        else:
+                            self.damaged[number] = line
         except FileNotFoundError:
             return
         except OSError as error:
             raise ConfigurationError(f"the results '{self.path}' cannot be read: {error.strerror or error}") from error
+        if self.damaged and not is_ours:
+            number = next(iter(self.damaged))
+            raise ConfigurationError(f"{self.path}:{number}: no result of a batch: name another file for the results")
 
     def open(self, *, dropped: frozenset[str] = frozenset()) -> None:
-        """Make it ready for more: cut a torn line off, and leave out the results of the keys that run again."""
+        """Make it ready for more: cut a torn line off, leave out the results of the keys that run again.
+
+        Damaged lines that ``read`` has met go into a file of their own.
+        """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            if dropped:
+            self._keep_damaged()
+            if dropped or self.damaged:
                 self._rewrite(dropped)
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             _mend(self._descriptor)
@@ -152,13 +172,12 @@ class ResultsFile:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _result(self, line: bytes, number: int) -> BatchResult:
-        try:
-            return _results().validate_json(line)
-        except ValueError as error:
-            raise ConfigurationError(
-                f"{self.path}:{number}: no result of a batch: name another file for the results"
-            ) from error
+    def _keep_damaged(self) -> None:
+        if self.damaged:
+            with self.damaged_path.open("ab") as file:
+                file.writelines(self.damaged.values())
+                file.flush()
+                os.fsync(file.fileno())
 
     def _rewrite(self, dropped: frozenset[str]) -> None:
         """A whole new file in the place of the old one, so that a kill leaves one or the other."""
@@ -172,6 +191,13 @@ class ResultsFile:
             except BaseException:
                 os.unlink(new.name)
                 raise
+
+
+def _result(line: bytes) -> BatchResult | None:
+    try:
+        return _results().validate_json(line)
+    except ValueError:
+        return None
 
 
 def _mend(descriptor: int) -> None:
