@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from glm_agent.cli.view import View
     from glm_agent.journal.store import Sessions
     from glm_agent.messages import ApprovalDecision, ApprovalRequested
+
+_COMMAND: Final = re.compile(r"/[a-z]+")
+"""What is meant for us, not for the model: a path has more in it."""
 
 
 def chat(
@@ -117,6 +121,9 @@ class Chat:
 
         while (text := _next_line(foreground)) not in (None, "/exit", "/quit"):
             if not text:
+                continue
+            if _COMMAND.fullmatch(text):
+                say(f"there is no command {text!r}: /exit or Ctrl-D leaves, everything else is said to the model")
                 continue
             self._reload(agent)
             try:

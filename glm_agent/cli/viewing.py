@@ -74,10 +74,15 @@ def view(
         say("the turn has not ended, as far as this goes")
 
 
+def _can_be_read(path: str) -> bool:
+    """A file, or a pipe such as a shell's ``<(…)``."""
+    return os.path.exists(path) and not os.path.isdir(path)
+
+
 def _events(what: str, *, follow: bool, database: str | None) -> Iterator[Played]:
     from glm_agent.cli import playback
 
-    if what == "-" or os.path.isfile(os.path.expanduser(what)):
+    if what == "-" or _can_be_read(os.path.expanduser(what)):
         where = "stdin" if what == "-" else f"'{what}'"
         yield from playback.of_lines(playback.lines_of(what, is_followed=follow), where=where)
     elif "/" in what or what.endswith(".jsonl"):

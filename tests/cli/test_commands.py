@@ -136,3 +136,9 @@ def test_the_doctor_shows_no_key(cli: Any):
     assert done.returncode == 0
     assert "ZAI_API_KEY set" in done.stdout
     assert "secret" not in done.stdout + done.stderr
+
+
+def test_a_command_that_a_chat_does_not_know_is_not_said_to_the_model(cli: Any) -> None:
+    ran = cli("chat", "--model", "simulate:echo", text="/help\n/etc/passwd is a file\n/quit\n")
+    assert (ran.returncode, ran.stdout) == (0, "/etc/passwd is a file\n")
+    assert "there is no command '/help': /exit or Ctrl-D leaves" in ran.stderr

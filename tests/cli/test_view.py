@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from typing import Any
+
+from .conftest import COMMAND, SECONDS
 
 DIRECTIVE = ("--model", "simulate:directive", "--tools", "./tools.py", "-q")
 PROMPT = 'think Hm.\ncall add {"a": 2, "b": 5}'
@@ -93,3 +97,16 @@ def test_a_session_is_followed_while_another_process_runs_it(cli: Any):
     watching = cli.start("view", "--follow", "s1")
     assert watching.stdout.read().splitlines()[-1].startswith("budget: the time budget of 4 seconds")
     assert watching.wait() == 0
+
+
+def test_events_may_come_through_the_pipe_of_a_shell(cli: Any) -> None:
+    lines = cli("run", "say hello", "--model", "simulate:directive", "--format", "jsonl").stdout
+    reading, writing = os.pipe()
+    os.write(writing, lines.encode())
+    os.close(writing)
+    ran = subprocess.run(
+        [*COMMAND, "view", f"/dev/fd/{reading}"],
+        cwd=cli.folder, pass_fds=(reading,), capture_output=True, text=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    os.close(reading)
+    assert (ran.returncode, "hello" in ran.stdout) == (0, True)
