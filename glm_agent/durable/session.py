@@ -11,17 +11,14 @@ next process would not say anew. Everything else is on record before it is used.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import Context
-from functools import partial
 from typing import Final, Protocol
 
 import anyio
@@ -45,6 +42,8 @@ from glm_agent.turn import Turn, open_calls, rebuild
 LARGE_BYTES: Final = 256 * 1024
 """A record longer than this lies beside its step, which names it: steps are read as a whole, and often."""
 _THREADS: Final = 8
+_AT_ONCE: Final = 100
+"""Records that come from elsewhere in one statement; PostgreSQL takes 65,535 values in one, SQLite half of that."""
 
 
 class Place(Protocol):
@@ -129,19 +128,24 @@ class DatabaseSession(Closing):
         left = self._left()
         return inbox.still_open(left, self._facts) if left else ()
 
-    def keep(self, record: Record, *, at: float | None = None) -> Record:
+    def keep(self, record: Record) -> Record:
         """Append a record and return it as stored; of an intent, the first one with its key.
 
-        ``at`` is when it was first kept, in seconds since 1970, where that is not now. It survives ``kill -9``
-        when this returns, an intent also a power cut. Raises ``JournalError``.
+        It survives ``kill -9`` when this returns, an intent also a power cut. Raises ``JournalError``.
         """
-        write = partial(self._record, record, self._reserve(), at=at)
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return write()
-        with ThreadPoolExecutor(1) as thread:  # the engine's blocking calls refuse a thread with a loop
-            return thread.submit(write).result()
+        return self._record(record, self._reserve())
+
+    def add(self, stored: Sequence[StoredRecord]) -> None:
+        """Append records that were kept elsewhere, with their times; many in one transaction."""
+        for first in range(0, len(stored), _AT_ONCE):
+            self._place.database.check_room()
+            lines = [(line.at, *records.encode(line.record)) for line in stored[first : first + _AT_ONCE]]
+            if self._results is not None:
+                for _, record, _ in lines:
+                    self._results.keep(record)
+            self._write([self._step(self._reserve(), record, text, at=at) for at, record, text in lines])
+            self._facts += [record for _, record, _ in lines if records.is_fact(record)]
+            self._updated = lines[-1][0]
 
     def close(self) -> None:
         """End the run and let others write. May be called twice."""
@@ -166,13 +170,13 @@ class DatabaseSession(Closing):
         """Part of the session at once, and written with what follows."""
         self._place.database.check_room()
         record, text = records.encode(started)
-        self._ahead.append(Step(place, record.kind, self._stored(text, kind=record.kind, at=None)))
+        self._ahead.append(self._step(place, record, text))
         assert records.is_fact(record)
         self._facts.append(record)
         self._updated = time.time()
         return record
 
-    def _record(self, record: Record, place: int, *, at: float | None = None) -> Record:
+    def _record(self, record: Record, place: int) -> Record:
         if isinstance(record, Intent) and (begun := self._intents.get(record.key)) is not None:
             return begun
         self._place.database.check_room()
@@ -183,10 +187,9 @@ class DatabaseSession(Closing):
         record, text = records.encode(record)
         if self._results is not None:
             self._results.keep(record)
-        step = Step(place, record.kind, self._stored(text, kind=record.kind, at=at))
-        self._write((step,))
+        self._write((self._step(place, record, text),))
         # Only now is it part of the session: what the database refused was never said.
-        self._updated = time.time() if at is None else at
+        self._updated = time.time()
         if isinstance(record, Intent):
             self._place.database.sync()
             self._intents[record.key] = record
@@ -214,14 +217,14 @@ class DatabaseSession(Closing):
             keep(self._place.database, self._place.owned, (*self._ahead, *steps))
             self._ahead.clear()
 
-    def _stored(self, text: str, *, kind: str, at: float | None) -> str:
-        """What the step holds: the record, or the name of what lies beside it; and ``at``."""
+    def _step(self, place: int, record: Record, text: str, *, at: float | None = None) -> Step:
+        """The record, or the name of what lies beside it; and ``at``, where that is not now."""
         encoded = text.encode()
         if len(encoded) > LARGE_BYTES:
             digest = hashlib.sha256(encoded).hexdigest()
             self._place.database.keep_blob(self.id, digest, encoded)
-            text = json.dumps({"kind": kind, "blob": digest, "bytes": len(encoded)})
-        return text if at is None else f'{text[:-1]},"at":{at!r}}}'
+            text = json.dumps({"kind": record.kind, "blob": digest, "bytes": len(encoded)})
+        return Step(place, record.kind, text if at is None else f'{text[:-1]},"at":{at!r}}}')
 
     def _reserve(self) -> int:
         if not self._is_open:

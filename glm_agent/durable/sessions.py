@@ -237,8 +237,7 @@ class DatabaseSessions(KeptSessions):
         try:
             with session:
                 spilled.write(results or {}, self.results_of(session_id))
-                for line in stored:
-                    session.keep(renamed(line.record, session_id), at=line.at)
+                session.add([replace(line, record=renamed(line.record, session_id)) for line in stored])
         except BaseException:
             with suppress(JournalError):
                 self.delete(session_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
@@ -13,6 +14,7 @@ from glm_agent import Agent
 from glm_agent.agent import stores
 from glm_agent.durable import engine as engines
 from glm_agent.durable import sessions_in
+from glm_agent.durable.keeping import Step
 from glm_agent.durable.session import DatabaseSession
 from glm_agent.errors import JournalError
 from glm_agent.journal import Journal
@@ -50,16 +52,17 @@ def journal(tmp_path: Path) -> Journal:
 
 
 def breaks_after(records: int, monkeypatch: pytest.MonkeyPatch, *, kills: bool) -> None:
-    keep, left = DatabaseSession.keep, iter(range(records))
+    write, left = DatabaseSession._write, iter(range(records))
 
-    def broken(session: DatabaseSession, *args: object, **named: object) -> object:
+    def broken(session: DatabaseSession, steps: Sequence[Step]) -> None:
         if next(left, None) is None:
             if kills:
                 os.kill(os.getpid(), signal.SIGKILL)
             raise JournalError("the disk is full")
-        return keep(session, *args, **named)  # type: ignore[arg-type]
+        write(session, steps)
 
-    monkeypatch.setattr(DatabaseSession, "keep", broken)
+    monkeypatch.setattr("glm_agent.durable.session._AT_ONCE", 1)
+    monkeypatch.setattr(DatabaseSession, "_write", broken)
 
 
 @pytest.mark.parametrize("records", [0, 3, 4])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from glm_agent.durable.keeping import Owned, Step, TakenAway, keep
 from glm_agent.durable.queue import TurnSpec
 from glm_agent.durable.worker import Work
 from glm_agent.errors import JournalError
+from glm_agent.journal import Journal
+from glm_agent.journal.moving import move
 from glm_agent.messages import TurnResult, TurnStarted, UserMessage
 from glm_agent.simulate import ScriptedModel
 
@@ -148,3 +151,18 @@ def test_runs_that_were_put_at_one_moment_are_all_listed_once(url: str, monkeypa
         assert sorted(run.session for run in queue.runs()) == sorted(f"s{number}" for number in range(22))
         assert len(queue.runs(status="ENQUEUED")) == 22
         assert queue.runs(status="PENDING") == []
+
+
+def test_a_long_session_arrives_in_few_statements_with_its_times(url: str, tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.db") as journal, journal.open("long") as session:
+        session.keep(TurnStarted(session="long", model="m"))
+        for number in range(240):
+            session.keep(UserMessage(text=str(number)))
+    with Journal(tmp_path / "journal.db") as journal, sessions_in(url) as store:
+        kept = journal.records("long")
+        with store.open("other"):
+            pass  # the tables are there
+        with statements() as seen:
+            move("long", source=journal, target=store)
+        assert seen.count("INSERT") == 3
+        assert store.records("long") == kept
