@@ -154,10 +154,10 @@ def test_signals_that_come_together_are_one(sqlite_url: str, world: Callable[[st
 def test_a_turn_that_ends_its_workers_is_given_up(sqlite_url: str, world: Callable[[str], World]) -> None:
     here = world(sqlite_url)
     here.put("poison", "call die {}")
-    here.put("fine", "call pay {}")
     for _ in range(2):
         worker = here.worker("--max-attempts", "2", "--concurrency", "1")
         assert worker.wait(SECONDS) == -signal.SIGKILL
+    here.put("fine", "call pay {}")  # earlier, it could be taken before the poison is taken up again
     last = here.worker("--max-attempts", "2")
     line_with(last, "poison/1: error: given up: 2 workers began it and did not live to its end")
     (pay,) = here.calls(1)

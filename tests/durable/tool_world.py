@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from glm_agent.durable import queue_in
@@ -125,9 +126,14 @@ def line_with(process: subprocess.Popen[str], text: str, *, but_not: str | None 
     """The next line of the worker with this text. It says what it does, so nothing is waited for by the clock."""
     assert process.stderr is not None
     seen: list[str] = []
-    for line in process.stderr:
-        seen.append(line)
-        assert but_not is None or but_not not in line, seen
-        if text in line:
-            return line
+    watchdog = threading.Timer(SECONDS, process.kill)
+    watchdog.start()
+    try:
+        for line in process.stderr:
+            seen.append(line)
+            assert but_not is None or but_not not in line, seen
+            if text in line:
+                return line
+    finally:
+        watchdog.cancel()
     raise AssertionError(f"no {text!r} in {seen}")
