@@ -15,7 +15,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, cast
 
@@ -125,9 +125,12 @@ def receive(turn: Turn, fact: Fact) -> Turn:
             return turn if turn.stopped is not None else replace(turn, stopped=fact, usage=turn.usage + fact.usage)
 
 
-def cancel(turn: Turn, *, reason: str = "cancelled by the user") -> tuple[Fact, ...]:
-    """Facts that close every open call with ``reason``, in call order; none where none is open."""
-    begun = {request.call_id for request in turn.requested if isinstance(request, OutcomeUnknown)}
+def cancel(turn: Turn, *, reason: str = "cancelled by the user", begun: Collection[str] = ()) -> tuple[Fact, ...]:
+    """Facts that close every open call with ``reason``, in call order; none where none is open.
+
+    Of calls that had ``begun`` to change something, and of those of which that is not known, it says so.
+    """
+    begun = {*begun, *(request.call_id for request in turn.requested if isinstance(request, OutcomeUnknown))}
     return tuple(
         ToolResult(
             call_id=call.id,

@@ -431,6 +431,27 @@ class Shelf(BaseModel):
     units: int
 
 
+def test_a_call_that_was_at_work_when_the_time_was_up_says_that_it_may_have_taken_effect() -> None:
+    @tool
+    async def pay() -> str:
+        """Pay, and take long."""
+        await anyio.sleep(1_000)
+        return "paid"
+
+    @tool(read_only=True)
+    async def look() -> str:
+        """Look, and take long."""
+        await anyio.sleep(1_000)
+        return "seen"
+
+    agent = Agent("simulate:directive", tools=[pay, look], budget={"timeout_seconds": 2})
+    result = agent.run_sync("call pay {}\ncall look {}")
+    said = {m.name: m.content for m in result.messages if m.kind == "tool_result"}
+    assert said["look"] == "no result: the time budget of 2 seconds is used up"
+    assert said["pay"].startswith("no result: the time budget of 2 seconds is used up")
+    assert "may or may not have taken effect" in said["pay"]
+
+
 @pytest.mark.anyio
 async def test_an_answer_that_does_not_fit_the_type_is_asked_for_once_more() -> None:
     model = ScriptedModel(['{"sku": "A-17"}', '```json\n{"sku": "A-17", "units": 4}\n```'])

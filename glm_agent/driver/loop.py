@@ -69,6 +69,8 @@ class Driver:
     timeout_seconds: float | None = None
     """Bound of the whole turn; then it stops with ``budget``."""
     clock: Callable[[], float] = time.monotonic
+    _begun: set[str] = field(default_factory=set[str], init=False)
+    """Ids of the step's ``write`` calls whose work began."""
 
     async def run(self, *facts: Fact) -> TurnResult:
         """Keep and receive ``facts``, then answer whatever is pending until the turn has a result."""
@@ -112,7 +114,7 @@ class Driver:
 
     async def _close_calls(self, reason: str) -> None:
         """Open calls get a result, so that the conversation can go on."""
-        for fact in cancel(self.turn, reason=reason):
+        for fact in cancel(self.turn, reason=reason, begun=self._begun):
             await self._keep(self.steps.reserve(), partial(_same, fact))
 
     # -- the model
@@ -166,6 +168,7 @@ class Driver:
 
     async def _run_calls(self, calls: Sequence[ToolCall]) -> None:
         """All at once. Every call draws two slots, whatever its effect, so that a changed effect moves no slot."""
+        self._begun.clear()
         early: list[EarlyCall] = []
         late: list[Callable[[], Coroutine[Any, Any, None]]] = []
         for call in calls:
@@ -202,6 +205,7 @@ class Driver:
         key = intent_key(context.idempotency_key, attempt=context.attempt)
         intent = Intent(key=key, call_id=call.id, name=call.name, holder=self.steps.holder)
         kept = await slot.run(partial(_same, intent))
+        self._begun.add(call.id)
         context.was_started = isinstance(kept, Intent) and kept.holder != intent.holder
 
     async def _answer(self, call: ToolCall, context: ToolContext, refused: Fact | None = None) -> Fact:
