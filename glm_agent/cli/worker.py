@@ -45,7 +45,7 @@ def worker(
         int | None,
         typer.Option(
             min=1,
-            help="Requests in flight for each key and model; on PostgreSQL over all workers. Else found out by trying.",
+            help="Requests in flight for each key and model, over all workers. Else found out by trying.",
         ),
     ] = None,
     grace: Annotated[
@@ -84,13 +84,9 @@ def worker(
 def _share_limits(database: str, most: int | None) -> None:
     """Requests of this process count together with those of the other workers."""
     from glm_agent.durable import gate_in
-    from glm_agent.models.limit import Limit, make_limits_with
+    from glm_agent.models.limit import make_limits_with
 
-    gate = gate_in(database, bound=most)
-    if gate is not None:
-        make_limits_with(gate.limit)
-    elif most is not None:
-        make_limits_with(lambda _: Limit(most, bound=most))
+    make_limits_with(gate_in(database, bound=most).limit)
 
 
 def _serve(

@@ -14,6 +14,7 @@
     sessions   DatabaseSessions: open, list, read, export, import, fork, delete
     queue      TurnQueue: turns that wait for workers
     gate       how many requests of a key run at once, over all workers of a PostgreSQL database
+    file_gate  the same for the processes on an SQLite file
     schedule   Schedules: turns that are put into a queue by the clock
     worker     Worker: takes turns, runs them, takes over those of workers that died
 
@@ -31,6 +32,7 @@ from glm_agent.durable.address import Address, is_address
 from glm_agent.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from glm_agent.durable.file_gate import FileGate
     from glm_agent.durable.gate import GateServer
     from glm_agent.durable.queue import TurnQueue
     from glm_agent.durable.schedule import Schedules
@@ -56,16 +58,16 @@ def queue_in(url: str) -> TurnQueue:
     return TurnQueue(url)
 
 
-def gate_in(url: str, *, bound: int | None = None) -> GateServer | None:
-    """The gate of the keys that workers of a PostgreSQL database share; None for SQLite.
+def gate_in(url: str, *, bound: int | None = None) -> GateServer | FileGate:
+    """The gate of the keys that the workers of a database share.
 
     ``bound`` is the most requests in flight for each key and model, where that is known.
     """
-    if Address.parse(url).path is not None:
-        return None
+    path = Address.parse(url).path
     with _explained():
+        from glm_agent.durable.file_gate import FileGate
         from glm_agent.durable.gate import GateServer
-    return GateServer(url, bound=bound)
+    return GateServer(url, bound=bound) if path is None else FileGate(path, bound=bound)
 
 
 def schedules_in(url: str) -> Schedules:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, LiteralString, TypeVar, cast
+from typing import Any, Final, LiteralString, Protocol, TypeVar, cast
 
 import anyio
 import anyio.to_thread
@@ -32,7 +32,7 @@ _log = logging.getLogger("glm_agent.durable")
 
 _POLL_SECONDS: Final = 0.05
 """A lock that another process frees tells nobody; only the first of those that wait in a process asks."""
-_UNLIMITED: Final = 1_024
+UNLIMITED: Final = 1_024
 """Places where no limit is known: each request takes one all the same, so that a refusal knows how many ran."""
 
 _TABLE: Final = """CREATE TABLE IF NOT EXISTS glm_agent_gates (
@@ -94,7 +94,7 @@ class GateServer:
                     connection.execute(_BOUND, {"account": account, "bound": self._bound})
                 self._begun.add(account)
             own = self._own.setdefault(account, set())
-            values = {"account": account, "number": _number(account), "own": list(own), "unlimited": _UNLIMITED}
+            values = {"account": account, "number": _number(account), "own": list(own), "unlimited": UNLIMITED}
             row = cast("tuple[int, int | None, int | None] | None", connection.execute(_TAKE, values).fetchone())
             if row is None or row[2] is None:
                 return None
@@ -168,10 +168,20 @@ class GateServer:
         self._connection, self._own = None, {}
 
 
+class Gate(Protocol):
+    """Where the places are: a server, or files."""
+
+    def take(self, account: str) -> tuple[int, int, int | None] | None: ...
+    def give(self, account: str, slot: int) -> None: ...
+    def refused(self, account: str, *, round: int) -> None: ...
+    def grow(self, account: str, *, round: int) -> None: ...
+    def later(self, work: Callable[..., None], *given: Any, **named: Any) -> None: ...
+
+
 class SharedLimit(Limit):
     """A limit that all workers of a database share. Who waits in this process waits in lanes, as ever."""
 
-    def __init__(self, server: GateServer, account: str, **more: Any) -> None:
+    def __init__(self, server: Gate, account: str, **more: Any) -> None:
         super().__init__(**more)
         self._server, self._account = server, account
         self._turnstile = Limit(1)

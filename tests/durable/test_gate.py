@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -11,6 +14,8 @@ import anyio.lowlevel
 import psycopg
 import pytest
 
+from glm_agent.durable import gate_in
+from glm_agent.durable.file_gate import FileGate
 from glm_agent.durable.gate import GateServer
 from glm_agent.errors import JournalError, QuotaExhausted, RateLimited
 from glm_agent.messages import ModelRequest, ModelResponse
@@ -19,7 +24,7 @@ from glm_agent.models.limit import LimitedModel
 pytestmark = pytest.mark.anyio
 ACCOUNT = "ab" * 32
 
-New = Callable[..., GateServer]
+New = Callable[..., GateServer | FileGate]
 
 
 @pytest.fixture
@@ -27,13 +32,15 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture
-def gate(postgres_url: str) -> Generator[New]:
-    """Gates of several processes, each with a connection of its own."""
-    opened: list[GateServer] = []
+@pytest.fixture(params=["postgresql", "sqlite"])
+def gate(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[New]:
+    """Gates of several processes, each with a connection or locks of its own."""
+    opened: list[GateServer | FileGate] = []
+    path = tmp_path / "runs.db"
+    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else f"sqlite:///{path}"
 
-    def new(**settings: Any) -> GateServer:
-        opened.append(GateServer(postgres_url, **settings))
+    def new(**settings: Any) -> GateServer | FileGate:
+        opened.append(gate_in(url, **settings))
         return opened[-1]
 
     yield new
@@ -41,8 +48,8 @@ def gate(postgres_url: str) -> Generator[New]:
         each.close()
 
 
-def test_places_are_shared_and_freed_when_their_holder_dies(gate: New, postgres_url: str) -> None:
-    one, two = gate(bound=2), gate(bound=2)
+def test_places_are_shared_and_freed_when_their_holder_dies(postgres_url: str) -> None:
+    one, two = GateServer(postgres_url, bound=2), GateServer(postgres_url, bound=2)
     assert {one.take(ACCOUNT), two.take(ACCOUNT)} == {(0, 0, 2), (1, 0, 2)}
     assert one.take(ACCOUNT) is two.take(ACCOUNT) is None
     assert one.take("cd" * 32) is not None, "another account has places of its own"
@@ -54,6 +61,37 @@ def test_places_are_shared_and_freed_when_their_holder_dies(gate: New, postgres_
             pass
     found = two.take(ACCOUNT)
     assert found is not None
+    one.close()
+    two.close()
+
+
+def test_places_of_a_process_on_a_file_are_free_when_it_is_killed(tmp_path: Path) -> None:
+    gate = FileGate(tmp_path / "runs.db", bound=2)
+    hold = (
+        "import sys; from pathlib import Path; from glm_agent.durable.file_gate import FileGate\n"
+        "gate = FileGate(Path(sys.argv[1]), bound=2); print(gate.take(sys.argv[2]), flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", hold, str(tmp_path / "runs.db"), ACCOUNT]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "(0, 0, 2)\n"
+        assert gate.take(ACCOUNT) == (1, 0, 2)
+        assert gate.take(ACCOUNT) is None
+        other.kill()
+    assert gate.take(ACCOUNT) == (0, 0, 2)
+    gate.close()
+
+
+def test_a_damaged_file_of_a_gate_is_begun_anew(tmp_path: Path) -> None:
+    gate = FileGate(tmp_path / "runs.db")
+    first = gate.take(ACCOUNT)
+    assert first == (0, 0, None)
+    gate.refused(ACCOUNT, round=0)
+    assert gate.take(ACCOUNT) is None
+    (state,) = (tmp_path / "runs.db.gates").rglob("state")
+    state.write_text("{")
+    assert gate.take(ACCOUNT) == (1, 0, None)
+    gate.close()
 
 
 def test_a_refusal_halves_it_for_all_and_successes_add_one_up_to_the_bound(gate: New) -> None:
@@ -155,6 +193,6 @@ async def test_who_is_cancelled_while_waiting_leaves_no_place_taken(gate: New) -
         assert (await limit.enter()).slot == 0
 
 
-def test_a_server_that_is_gone_is_said(gate: New) -> None:
+def test_a_server_that_is_gone_is_said() -> None:
     with pytest.raises(JournalError, match=r"'postgresql://nobody@127.0.0.1:9/none' cannot be asked for a place"):
         GateServer("postgresql://nobody@127.0.0.1:9/none").take(ACCOUNT)
