@@ -137,7 +137,7 @@ async def check_limit(source: object, name: str, large: dict[str, object]) -> No
             small = ToolCall(id="d", name=name, arguments='{"text": "x", "times": 3}')
             answered = await tools[name].run(small, ToolContext(call=small))
     said = 'its answer has more than 1 MiB. To allow more, put "max_message_mb": 2 into its entry'
-    assert refused.content == f"the call ran, but {said}. Ask for less if you can."
+    assert refused.content == f"the call ran, but {said}."
     assert refused.is_error
     assert not answered.is_error
     assert "x" in answered.content

@@ -10,7 +10,7 @@ import pytest
 from glm_agent.errors import AgentError, ConfigurationError
 from glm_agent.mcp import masking
 from glm_agent.mcp.config import ServerConfig
-from glm_agent.mcp.hidden import without_secrets
+from glm_agent.mcp.hidden import Hidden
 from glm_agent.mcp.server import ServerConnection
 from glm_agent.mcp.sources import read_servers
 
@@ -38,8 +38,8 @@ def one(source: object, **environ: str) -> ServerConfig:
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_is_known_by_its_look_wherever_it_stands(key: str) -> None:
     config = ServerConfig(name="s", command="prog", args=("serve", key))
-    assert key not in without_secrets(config, f"prog: serve {key}: bad key")
-    assert key not in without_secrets(ServerConfig(name="s", command="prog"), f"I was given '{key}'.")
+    assert key not in Hidden(config).without(f"prog: serve {key}: bad key")
+    assert key not in Hidden(ServerConfig(name="s", command="prog")).without(f"I was given '{key}'.")
     assert key not in one(f"npx {key}").target
     assert key not in one(f"npx {key}").name
 
@@ -57,14 +57,14 @@ def test_a_key_is_known_by_its_look_wherever_it_stands(key: str) -> None:
 )
 def test_a_secret_is_known_by_the_name_before_it(words: tuple[str, ...], secret: str) -> None:
     config = ServerConfig(name="s", command="prog", args=words)
-    assert secret not in without_secrets(config, f"cannot run {' '.join(words)}")
+    assert secret not in Hidden(config).without(f"cannot run {' '.join(words)}")
 
 
 def test_a_secret_is_known_because_a_variable_of_a_telling_name_holds_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_TOKEN", "wonderland")
     monkeypatch.setenv("SHOP_TOWN", "wonderful")
     config = ServerConfig(name="s", command="prog", args=("wonderland", "--shop=wonderful"))
-    assert without_secrets(config, "wonderland is wonderful") == f"{masking.HIDDEN} is wonderful"
+    assert Hidden(config).without("wonderland is wonderful") == f"{masking.HIDDEN} is wonderful"
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,8 @@ async def connect(
     comes about.
     """
     # The SDK logs with tracebacks what it also raises; whoever wants to read it gives its logger a handler.
-    logging.getLogger("mcp").addHandler(_QUIET)
+    for name in ("mcp", "client"):
+        logging.getLogger(name).addHandler(_QUIET)
     peer = Peer(config, callbacks, note)
     async with AsyncExitStack() as stack:
         if config.transport == "memory":

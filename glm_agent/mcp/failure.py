@@ -14,7 +14,7 @@ from typing import cast
 from glm_agent.errors import MCPServerError
 from glm_agent.mcp import sanitize
 from glm_agent.mcp.config import ServerConfig
-from glm_agent.mcp.hidden import without_secrets
+from glm_agent.mcp.hidden import Hidden
 
 _SHOWN_LINES = 8
 
@@ -72,8 +72,8 @@ _ADVICE = tuple(
 """What servers say when they cannot start, and what to do then."""
 
 
-TOO_LARGE = -32055
-"""Code of our own for an answer above the limit; those of what happens over HTTP are in ``http``."""
+UNREADABLE = -32055
+"""Code of our own for an answer that cannot be taken; those of what happens over HTTP are in ``http``."""
 
 
 class Lost(Exception):
@@ -97,8 +97,8 @@ class Unauthorized(Refused):
     """The server wants a login, and nobody has logged in."""
 
 
-class TooLarge(Refused):
-    """The server ran the request, and its answer is above the limit."""
+class Unreadable(Refused):
+    """The server ran the request, and its answer cannot be taken: it is too large, or broken."""
 
 
 class UnknownTask(Refused):
@@ -171,6 +171,11 @@ def hint(words: Iterable[str]) -> str:
 
 def shown(config: ServerConfig, text: str, *, limit: int = 500) -> str:
     """A server's words without control characters and without what the configuration keeps secret."""
+    return cleaned(Hidden(config), text, limit=limit)
+
+
+def cleaned(hidden: Hidden, text: str, *, limit: int) -> str:
+    """``shown`` for whoever has many words of one server to clean."""
     # What is hidden is looked for before anything is cut: half a secret is not recognized.
     whole = sanitize.description(text, limit=max(limit, len(text)))
-    return sanitize.description(without_secrets(config, whole), limit=limit)
+    return sanitize.description(hidden.without(whole), limit=limit)

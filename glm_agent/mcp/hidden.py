@@ -12,9 +12,15 @@ from glm_agent.mcp import masking
 from glm_agent.mcp.config import ServerConfig
 
 
-def without_secrets(config: ServerConfig, text: str) -> str:
-    """The text with dots in the place of what the configuration keeps secret."""
-    return masking.without(_secrets(config), text)
+class Hidden:
+    """What one configuration keeps secret, looked up once for many texts."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._secrets = frozenset(_secrets(config))
+
+    def without(self, text: str) -> str:
+        """The text with dots in the place of what is secret."""
+        return masking.without(self._secrets, text)
 
 
 def _secrets(config: ServerConfig) -> Iterator[str]:

@@ -15,7 +15,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import INTERNAL_ERROR, JSONRPCError, jsonrpc_message_adapter
 
 from glm_agent.mcp import sanitize
-from glm_agent.mcp.failure import TOO_LARGE, Refused, Unauthorized
+from glm_agent.mcp.failure import UNREADABLE, Refused, Unauthorized
 from glm_agent.mcp.framing import MAX_MESSAGE, too_long
 
 NOT_SENT = -32051
@@ -101,7 +101,7 @@ class HttpClient(httpx2.AsyncClient):
             async for chunk in chunks:
                 body += chunk
                 if len(body) > self.max_message:
-                    return _answer(response.request, 502, TOO_LARGE, too_long(self.max_message))
+                    return _answer(response.request, 502, UNREADABLE, too_long(self.max_message))
         headers = [(k, v) for k, v in response.headers.items() if k not in ("content-encoding", "content-length")]
         return httpx2.Response(response.status_code, headers=headers, content=bytes(body), request=response.request)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from glm_agent.mcp import normalize, sanitize
+from glm_agent.mcp import normal_tools, sanitize
 from glm_agent.mcp.definition import Listed
 from glm_agent.messages import JsonObject, ToolSpec
 
@@ -23,7 +23,7 @@ def mended(listed: Listed, spec: ToolSpec) -> tuple[str, ...]:
 def _noted(listed: Listed) -> list[str]:
     """What was mended before the definition could be read at all."""
     meta = getattr(listed, "meta", None)
-    noted: object = cast(JsonObject, meta).get(normalize.MENDED) if isinstance(meta, dict) else None
+    noted: object = cast(JsonObject, meta).get(normal_tools.MENDED) if isinstance(meta, dict) else None
     return [str(said) for said in cast("list[object]", noted)] if isinstance(noted, list) else []
 
 

@@ -70,6 +70,7 @@ class Authorized(httpx2.Auth):
 
     @property
     def has_token(self) -> bool:
+        """Whether one is kept."""
         return bool(self._tokens.access_token)
 
     async def log_in(self) -> bool:

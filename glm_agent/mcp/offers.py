@@ -60,8 +60,13 @@ class Offers:
 
     async def tools(self) -> ToolList:
         """Every tool, under the server's own names."""
-        with translated(self.is_over):
-            return await self._tools()
+        try:
+            with translated(self.is_over):
+                return await self._tools()
+        except Refused as error:
+            if type(error) is not Refused:
+                raise
+            raise Refused(f"it does not list its tools: {error}") from None
 
     async def resources(self) -> list[JsonObject]:
         """The resources and their templates, in the protocol's words."""
@@ -124,6 +129,7 @@ class Offers:
 
     async def _tools(self) -> ToolList:
         found: dict[str, types.Tool] = {}
+        repeated: dict[str, None] = {}
         cursor: str | None = None
         seen = set[str]()
         ttl: list[int] = []
@@ -132,7 +138,7 @@ class Offers:
             ttl += [page.ttl_ms] if "ttl_ms" in page.model_fields_set else []
             for tool in page.tools:
                 if tool.name in found:
-                    self.note(f"it offers two tools named {tool.name!r}; the first one is used")
+                    repeated[tool.name] = None
                 found.setdefault(tool.name, tool)
             cursor = page.next_cursor
             if len(found) > MAX_TOOLS:
@@ -143,6 +149,9 @@ class Offers:
             seen.add(cursor)
         else:
             self.note(f"its tool list has more than {MAX_PAGES} pages; the rest was left out")
+        if repeated:
+            names = ", ".join(repr(name[:100]) for name in [*repeated][:5])
+            self.note(f"it offers several tools named {names}; the first one of a name is used")
         return ToolList(tuple(found.values())[:MAX_TOOLS], ttl_seconds=min(ttl) / 1000 if ttl else None)
 
     async def _pages(self, ask: Callable[..., Awaitable[Any]], key: str) -> list[JsonObject]:

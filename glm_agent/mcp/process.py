@@ -57,6 +57,8 @@ class ServerProcess:
     """Set when its standard error has ended."""
     is_stopping: bool = False
     """Whether we are ending it."""
+    is_ended: bool = False
+    """Whether it was still there when we sent it a signal."""
     has_spoken: bool = False
     """Whether it has written anything to its standard output."""
     has_left: bool = False
@@ -65,7 +67,7 @@ class ServerProcess:
     @property
     def exit_code(self) -> int | None:
         """How it ended by itself; negative: the signal that ended it. None while it runs, and when we ended it."""
-        return self.process.returncode if self.has_left else None
+        return self.process.returncode if self.has_left and not self.is_ended else None
 
     async def read(self) -> bytes:
         """The next piece of its standard output; empty at the end."""
@@ -177,21 +179,27 @@ async def _end(server: ServerProcess, *, is_spoken_to: bool) -> None:
     server.is_stopping = True
     # Only a server that talks through its pipes leaves when they end, and one that is still starting has nothing
     # to put in order.
-    await _stop(server.process, ends_with_input=is_spoken_to and server.has_spoken)
+    leaves = GRACE_SECONDS if is_spoken_to and server.has_spoken else _LAST_WORDS_SECONDS if server.has_left else 0
+    server.is_ended = await _stop(server.process, leaves_within=leaves)
     with anyio.move_on_after(_LAST_WORDS_SECONDS):
         await server.is_silent.wait()
 
 
-async def _stop(process: Process, *, ends_with_input: bool) -> None:
-    """End the input, wait, ask by signal, wait, kill; then whatever the server started and left behind."""
+async def _stop(process: Process, *, leaves_within: float) -> bool:
+    """End the input, wait, ask by signal, wait, kill; then whatever the server started and left behind.
+
+    Whether it took more than the end of its input.
+    """
     assert process.stdin is not None
     with suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
         await process.stdin.aclose()
-    if not ends_with_input or not await _exited(process, GRACE_SECONDS):
+    has_exited = await _exited(process, leaves_within)
+    if not has_exited:
         _signal(process, signal.SIGTERM)
         await _exited(process, GRACE_SECONDS)
     _signal(process, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
     await _exited(process, GRACE_SECONDS)
+    return not has_exited
 
 
 async def _exited(process: Process, seconds: float) -> bool:

@@ -19,6 +19,9 @@ from glm_agent.mcp.callbacks import Note
 MODERN = "2026"
 """Where the protocols begin that have no handshake and no session; versions are dates."""
 
+_MAX_NOTES = 5
+"""Of one answer."""
+
 _PROTOCOL_VERSION = "io.modelcontextprotocol/protocolVersion"
 _OLDEST_CHECKED = "2025-11-25"
 """What the SDK checks messages against before a version is agreed on."""
@@ -78,8 +81,10 @@ class Repaired:
         )
         if method == "initialize" and isinstance(said := result.get("protocolVersion"), str):
             self.version = said
-        for sentence in notes:
+        for sentence in notes[:_MAX_NOTES]:
             self.note(sentence)
+        if len(notes) > _MAX_NOTES:
+            self.note(f"{len(notes) - _MAX_NOTES} more of its tools are like that")
 
     def _is_valid(self, method: str, result: dict[str, Any]) -> bool:
         try:

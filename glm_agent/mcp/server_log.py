@@ -11,7 +11,8 @@ from typing import Any, cast
 
 from glm_agent.mcp.callbacks import Note
 from glm_agent.mcp.config import ServerConfig
-from glm_agent.mcp.failure import shown
+from glm_agent.mcp.failure import cleaned
+from glm_agent.mcp.hidden import Hidden
 from glm_agent.mcp.sanitize import MAX_DESCRIPTION
 
 _LEVELS = {"debug": 10, "info": 20, "notice": 20, "warning": 30, "error": 40} | dict.fromkeys(
@@ -30,7 +31,7 @@ class ServerLog:
     """The log of one connection; call it with the parameters of each message."""
 
     def __init__(self, config: ServerConfig, note: Note, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._config = config
+        self._hidden = Hidden(config)
         self._logger = logging.getLogger(f"glm_agent.mcp.{config.name}")
         # Where nobody set up logging, Python would write every warning to the terminal, beside the notices.
         self._logger.addHandler(_QUIET)
@@ -40,10 +41,11 @@ class ServerLog:
 
     def __call__(self, params: Mapping[str, Any]) -> None:
         level = _LEVELS.get(str(params.get("level")), logging.INFO)
-        is_logged, is_noted = self._logger.isEnabledFor(level), level >= logging.WARNING and self._may_note()
+        is_noted = level >= logging.WARNING and self._may_note()
+        is_logged = self._logger.isEnabledFor(level) and _is_read(self._logger)
         if not is_logged and not is_noted:
             return
-        text = shown(self._config, _text(params), limit=MAX_DESCRIPTION)
+        text = cleaned(self._hidden, _text(params), limit=MAX_DESCRIPTION)
         if is_logged:
             self._logger.log(level, "%s", text)
         if is_noted and text:
@@ -58,6 +60,16 @@ class ServerLog:
             return False
         self._noted.append(now)
         return True
+
+
+def _is_read(logger: logging.Logger) -> bool:
+    """Whether anybody takes what is logged: cleaning the words of a talkative server costs more than reading them."""
+    found: logging.Logger | None = logger
+    while found is not None:
+        if any(handler is not _QUIET for handler in found.handlers):
+            return True
+        found = found.parent if found.propagate else None
+    return False
 
 
 def _text(params: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from mcp.shared.message import SessionMessage
 from mcp.types import ErrorData, JSONRPCError, JSONRPCRequest, jsonrpc_message_adapter
 
 from glm_agent.mcp.event_stream import read_events
-from glm_agent.mcp.failure import TOO_LARGE
+from glm_agent.mcp.failure import UNREADABLE
 from glm_agent.mcp.framing import TooLong, too_long
 from glm_agent.mcp.http import HttpClient
 from glm_agent.mcp.normalize import answered_id
@@ -84,7 +84,7 @@ async def _refuse(event: TooLong, inbox: _Inbox, limit: int) -> None:
     request_id = answered_id(event)
     log.warning("an event of an MCP server of %d bytes was dropped", event.size)
     if request_id is not None:
-        error = ErrorData(code=TOO_LARGE, message=too_long(limit))
+        error = ErrorData(code=UNREADABLE, message=too_long(limit))
         await inbox.send(SessionMessage(JSONRPCError(jsonrpc="2.0", id=request_id, error=error)))
 
 

@@ -21,9 +21,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.shared.message import SessionMessage
 from mcp.types import ErrorData, JSONRPCError, jsonrpc_message_adapter
 
-from glm_agent.mcp.failure import TOO_LARGE
+from glm_agent.mcp.failure import UNREADABLE
 from glm_agent.mcp.framing import MAX_MESSAGE, Lines, Spread, TooLong, too_long
-from glm_agent.mcp.normalize import answered_id, repair_messages
+from glm_agent.mcp.normalize import answered_by, answered_id, repair_messages
 from glm_agent.mcp.process import ServerProcess
 
 log = logging.getLogger("glm_agent.mcp")
@@ -139,9 +139,17 @@ class Reader:
         try:
             messages = repair_messages(json.loads(text))
             return [SessionMessage(jsonrpc_message_adapter.validate_python(item, by_name=False)) for item in messages]
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as error:
             self._note(text)
+            return self._unreadable(text, error)
+
+    def _unreadable(self, text: bytes, error: Exception) -> list[SessionMessage]:
+        """An error in place of an answer that is nearly one, so that the call fails now and not at its timeout."""
+        request_id = answered_by(text)
+        if request_id is None:
             return []
+        said = ErrorData(code=UNREADABLE, message=f"its answer cannot be read: {_reason(error)}")
+        return [SessionMessage(JSONRPCError(jsonrpc="2.0", id=request_id, error=said))]
 
     def _note(self, lines: bytes) -> None:
         for line in lines.splitlines():
@@ -154,8 +162,15 @@ class Reader:
         request_id = answered_id(line)
         if request_id is None:
             return []
-        error = ErrorData(code=TOO_LARGE, message=said)
+        error = ErrorData(code=UNREADABLE, message=said)
         return [SessionMessage(JSONRPCError(jsonrpc="2.0", id=request_id, error=error))]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    # What else Python cannot read of JSON is a number of thousands of digits.
+    return error.msg if isinstance(error, json.JSONDecodeError) else "it has a number that is too long"
 
 
 def _is_asyncio() -> bool:

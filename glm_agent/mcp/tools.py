@@ -19,7 +19,7 @@ from glm_agent.mcp.arguments import read_arguments
 from glm_agent.mcp.callbacks import Progress
 from glm_agent.mcp.content import read_content
 from glm_agent.mcp.definition import Listed
-from glm_agent.mcp.failure import LeftAlone, Refused, ServerDied, TooLarge, UnknownTask, shown
+from glm_agent.mcp.failure import LeftAlone, Refused, ServerDied, UnknownTask, Unreadable, shown
 from glm_agent.mcp.handle import TaskHandle
 from glm_agent.mcp.server import ServerConnection, ToolTimeout
 from glm_agent.messages import Effect, ToolCall, ToolResult, ToolSpec
@@ -84,8 +84,8 @@ class MCPTool(Tool):
             raise
         except ToolTimeout as error:
             return self._failed(call, f"{error}; the call was cancelled. {self._outcome(True)}")
-        except TooLarge as error:
-            return self._failed(call, f"the call ran, but {error}. Ask for less if you can.")
+        except Unreadable as error:
+            return self._failed(call, f"the call ran, but {shown(self.server.config, str(error))}.")
         except Refused as error:
             said = f"the server refused the call: {shown(self.server.config, str(error))}"
             return self._failed(call, f"{said}{_ASKS_AS_BEFORE}" if _NO_CHANNEL in str(error) else said)

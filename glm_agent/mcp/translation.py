@@ -12,7 +12,7 @@ from mcp.client import InputRequiredRoundsExceededError
 from mcp.types import CONNECTION_CLOSED, INVALID_REQUEST
 from pydantic import ValidationError
 
-from glm_agent.mcp.failure import TOO_LARGE, Lost, Refused, SessionLost, TooLarge, Unauthorized, first
+from glm_agent.mcp.failure import UNREADABLE, Lost, Refused, SessionLost, Unauthorized, Unreadable, first
 from glm_agent.mcp.framing import too_long
 from glm_agent.mcp.http import LOST, NOT_SENT, SESSION_LOST, UNAUTHORIZED
 
@@ -60,10 +60,10 @@ def _of_protocol(code: int, said: str, *, is_over: bool) -> Exception:
         return Unauthorized(said)
     if code in (NOT_SENT, LOST):
         return Lost(said, may_have_run=code == LOST)
-    if code == TOO_LARGE:
-        return TooLarge(said)
+    if code == UNREADABLE:
+        return Unreadable(said)
     if (passed := _EVENT_LIMIT.search(said)) is not None:
-        return TooLarge(too_long(int(passed[1])))
+        return Unreadable(too_long(int(passed[1])))
     # A server may use the same number for an error of its own: then the connection is still there.
     if code == CONNECTION_CLOSED and (is_over or said.startswith(("Connection closed", "SSE stream"))):
         return Lost("the connection was closed", may_have_run=True)
