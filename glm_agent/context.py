@@ -18,6 +18,10 @@ def count_tokens(messages: Iterable[Message]) -> int:
     return sum(_count(message) for message in messages)
 
 
+_LOST = "no result: it was lost. If the call was begun, it may have taken effect"
+"""A bare history does not say whether the call ran."""
+
+
 def repair(messages: Sequence[Message], *, keep_open: bool = False) -> tuple[Message, ...]:
     """A history that the wire takes: every call has exactly one result, right behind it and in call order.
 
@@ -125,7 +129,7 @@ def _take_results(queue: deque[Message]) -> dict[str, ToolResult]:
 
 
 def _lost(call: ToolCall) -> ToolResult:
-    return ToolResult(call_id=call.id, name=call.name, content="no result: it was lost", is_error=True)
+    return ToolResult(call_id=call.id, name=call.name, content=_LOST, is_error=True)
 
 
 def _count(message: Message) -> int:

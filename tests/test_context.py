@@ -26,7 +26,8 @@ def done(call_id: str, content: str = "ok") -> ToolResult:
 
 
 def lost(call_id: str) -> ToolResult:
-    return ToolResult(call_id=call_id, name=f"tool_{call_id}", content="no result: it was lost", is_error=True)
+    said = "no result: it was lost. If the call was begun, it may have taken effect"
+    return ToolResult(call_id=call_id, name=f"tool_{call_id}", content=said, is_error=True)
 
 
 ids = st.lists(st.sampled_from("abc"), unique=True, max_size=3)
