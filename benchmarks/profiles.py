@@ -3,7 +3,8 @@
     python -m benchmarks --profiles [WORKLOAD …]
 
 A sample counts for the part whose code it found at work: one of our rooms, or a library. What a library does in C
-counts for whoever called it. Kept as data in ``history/profiles.json``; the page is made from that.
+counts for whoever called it. Kept as data in ``history/profiles.json``, from which the page is made, and as a flame
+graph for each workload in ``docs/profiles``.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.flames import flames
 from benchmarks.history import FOLDER
-from benchmarks.rounds import command_of, run
+from benchmarks.rounds import ROOT, command_of, run
 from benchmarks.workloads import Workload
 
 FILE = FOLDER / "profiles.json"
+GRAPHS = ROOT / "docs" / "profiles"
+"""A flame graph of each workload."""
 RATE = 500
 """Samples a second."""
 RUNS = 3
@@ -39,6 +43,8 @@ Stack = list[tuple[str, str]]
 def profile(workload: Workload, base_url: str) -> dict[str, Any]:
     """Shares of the parts, and of the functions, in percent of the samples of some measurements."""
     stacks = [found for _ in range(RUNS) for found in sampled(workload, base_url)]
+    GRAPHS.mkdir(exist_ok=True)
+    (GRAPHS / f"{workload.name}.svg").write_text(flames(stacks, title=workload.title, part_of=part_of))
     return {
         "samples": sum(count for _, count in stacks),
         "parts": shares((part_of(stack[-1][1]), count) for stack, count in stacks),
@@ -105,5 +111,7 @@ def table(workloads: Iterable[Workload]) -> str:
     for workload in workloads:
         if (one := found.get(workload.name)) is not None:
             parts = [f"{name} {share:.0f}" for name, share in list(one["parts"].items())[:SHOWN] if share >= 1]
-            lines.append(f"| {workload.title} | {one['samples']:,} | {', '.join(parts)} |")
+            graph = f"[{workload.title}](profiles/{workload.name}.svg)"
+            title = graph if (GRAPHS / f"{workload.name}.svg").exists() else workload.title
+            lines.append(f"| {title} | {one['samples']:,} | {', '.join(parts)} |")
     return "\n".join(lines) + "\n"

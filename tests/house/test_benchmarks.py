@@ -5,11 +5,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import history, profiles
+from benchmarks.flames import flames
 from benchmarks.rounds import Measured
 from benchmarks.workloads import WORKLOADS, Workload
 
@@ -109,3 +111,20 @@ def test_a_profile_counts_who_was_at_work_and_neither_start_nor_waiting() -> Non
 
 def test_the_profile_of_a_whole_process_counts_its_start() -> None:
     assert sum(count for _, count in profiles.read(STACKS, is_whole=True)) == 22
+
+
+def test_a_flame_graph_has_a_box_for_each_function_as_wide_as_its_share_and_none_for_slivers() -> None:
+    base = [("run", "asyncio/base.py"), ("stream", "glm_agent/models/retry.py")]
+    stacks = [
+        ([*base, ("<loads>", "glm_agent/wire/jsontext.py")], 600),
+        ([*base, ("feed", "glm_agent/wire/sse.py")], 399),
+    ]
+    stacks.append(([*base, ("rare", "re.py")], 1))
+    graph = ElementTree.fromstring(flames(stacks, title="a & b", part_of=profiles.part_of))
+    svg = "{http://www.w3.org/2000/svg}"
+    boxes = {
+        box.findtext(f"{svg}title"): float(box.find(f"{svg}rect").get("width"))  # type: ignore[union-attr, arg-type]
+        for box in graph.iter(f"{svg}g")
+        if box.find(f"{svg}title") is not None
+    }
+    assert boxes == {"glm_agent.wire: <loads> 60.0%": 720.0, "glm_agent.wire: feed 39.9%": 478.8}
