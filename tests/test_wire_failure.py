@@ -51,6 +51,7 @@ STATUSES: list[tuple[int, type[ModelError], bool]] = [
     (401, AuthenticationError, False),
     (402, QuotaExhausted, False),
     (403, AuthenticationError, False),
+    (307, ModelStatusError, False),
     (404, ModelStatusError, False),
     (407, ModelStatusError, False),
     (408, ModelStatusError, True),
@@ -103,6 +104,11 @@ def test_a_body_of_any_shape_gives_its_code_and_words(name: str) -> None:
     assert isinstance(error, ModelStatusError)
     assert (error.code, error.request_id) == (code, request_id)
     assert words in str(error)
+
+
+def test_a_redirect_says_that_another_address_is_to_be_given() -> None:
+    said = str(failure(status_code=308, body=b""))
+    assert "the base URL leads to another address" in said
 
 
 def test_an_error_inside_a_stream_takes_its_code_for_the_status() -> None:

@@ -47,6 +47,9 @@ _PLAN = _Meaning(QuotaExhausted, False, "check what the plan of this key include
 _WINDOW = _Meaning(QuotaExhausted, False, "the plan's allowance is used up until the time the message names")
 _INTERNAL = _Meaning(ModelStatusError, True, "the provider has a problem; trying again may help")
 _REQUEST = _Meaning(ModelStatusError, False, "the request is not what this model accepts")
+_ELSEWHERE = _Meaning(
+    ModelStatusError, False, "the base URL leads to another address, and a key is not sent along: give that one"
+)
 _MODEL = _Meaning(ModelStatusError, False, "check the model's name, and that this key may use it")
 _SLOWER = _Meaning(RateLimited, True, "too many requests at once for this key: run fewer side by side")
 _BUSY = _Meaning(RateLimited, True, "the model is overloaded: wait some minutes, or use another model")
@@ -75,6 +78,7 @@ _CODES: dict[str, _Meaning] = {
 }
 
 _STATUSES: dict[int, _Meaning] = {
+    **dict.fromkeys((301, 302, 303, 307, 308), _ELSEWHERE),
     401: _KEY,
     402: _BALANCE,
     403: _ACCOUNT,
