@@ -199,8 +199,8 @@ class QueuedTasks:
         return list({run.session: _result(run) for run in new}.values())
 
     def _running(self) -> int:
-        prefix = f"{self._batch}-"
-        return len(self._queue.runs(workflow_id_prefix=prefix, status="PENDING", load_input=False, load_output=False))
+        mine = {"workflow_id_prefix": f"{self._batch}-", "queue_name": self._name}  # the queue has an index
+        return len(self._queue.runs(status="PENDING", load_input=False, load_output=False, **mine))
 
     def _cancel_waiting(self) -> None:
         prefix = f"{self._batch}-"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -33,6 +34,8 @@ from glm_agent.messages import JsonObject, TurnResult, UserMessage
 
 REAP_SECONDS: Final = 1.0
 """Between two looks for workers that died; a little different each time, so that many workers do not ask in chorus."""
+LOST_SECONDS: Final = 10.0
+"""A turn that this worker has and that did not run for so long will not run by itself."""
 MAX_ATTEMPTS: Final = 20
 """A turn that so many workers began and did not end is given up: it may be what ends them."""
 _TRIES: Final = 8
@@ -83,8 +86,8 @@ class Worker:
     tell: Callable[[str], object] = lambda _: None
     _stop: threading.Event = field(default_factory=threading.Event)
     _running: set[str] = field(default_factory=set[str])
-    _missed: set[str] = field(default_factory=set[str])
-    """Turns that this worker has and that did not run when it was last looked."""
+    _missed: dict[str, float] = field(default_factory=dict[str, float])
+    """Turns that this worker has and that do not run, and since when that is seen."""
 
     def __post_init__(self) -> None:
         self.queues = tuple(self.queues) or (QUEUE,)
@@ -240,17 +243,20 @@ class Worker:
     def _take_up_again(self) -> None:
         """Turns of this worker that do not run any more, such as after the database was away when one ended.
 
-        Seen so twice in a row: a turn that was just taken from the queue does not run yet.
+        Only after some time: what was just taken from the queue does not run yet, and on a busy machine not soon.
         """
         with self._engine.database.explained():
             own = self._engine.database.client.list_workflows(
                 status="PENDING", executor_id=self._engine.id, load_input=False, load_output=False
             )
+        now = time.monotonic()
         lost = {status.workflow_id for status in own} - self._running
-        for workflow in lost & self._missed:
-            self.tell(f"{workflow}: is taken up again")
-            self._engine.database.client.resume_workflow(workflow)
-        self._missed = lost - self._missed
+        self._missed = {workflow: self._missed.get(workflow, now) for workflow in lost}
+        for workflow, since in list(self._missed.items()):
+            if now - since >= LOST_SECONDS:
+                self.tell(f"{workflow}: is taken up again")
+                self._engine.database.client.resume_workflow(workflow)
+                del self._missed[workflow]
 
     def _holders(self) -> list[str]:
         """The processes that have turns."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +16,10 @@ from sqlalchemy import event
 
 from glm_agent import Agent
 from glm_agent.durable import engine as engines
-from glm_agent.durable import keeping, queue_in, rows, sessions_in, worker_on
+from glm_agent.durable import keeping, queue_in, rows, sessions_in, worker, worker_on
 from glm_agent.durable.address import Address
 from glm_agent.durable.database import Database
+from glm_agent.durable.engine import Engine
 from glm_agent.durable.keeping import Owned, Step, TakenAway, keep
 from glm_agent.durable.queue import TurnSpec
 from glm_agent.durable.worker import Work
@@ -166,3 +169,24 @@ def test_a_long_session_arrives_in_few_statements_with_its_times(url: str, tmp_p
             move("long", source=journal, target=store)
         assert seen.count("INSERT") == 3
         assert store.records("long") == kept
+
+
+def test_a_turn_that_was_just_taken_is_not_taken_for_lost(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with queue_in(url) as queue:
+        queue.put([TurnSpec(session="one", prompt="hello")])
+    taker = worker.Worker(url, answer)
+    taker._engine = engine = engines.install(Engine(Address.parse(url), runner=taker._run))
+    table = "workflow_status" if engine.address.path else "dbos.workflow_status"
+    with engine.database.engine.begin() as connection:
+        connection.execute(sa.text(f"UPDATE {table} SET status = 'PENDING', executor_id = :id"), {"id": engine.id})
+
+    def status() -> str:
+        return str(engine.database.client.retrieve_workflow("one/1").get_status().status)
+
+    for _ in range(3):
+        taker._take_up_again()
+    assert status() == "PENDING"
+    later = time.monotonic() + worker.LOST_SECONDS
+    monkeypatch.setattr("glm_agent.durable.worker.time", SimpleNamespace(monotonic=lambda: later))
+    taker._take_up_again()
+    assert status() == "ENQUEUED"
