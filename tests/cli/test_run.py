@@ -115,7 +115,7 @@ def test_jsonl_is_one_event_a_line_and_the_result_last(cli: Any):
         (["run", "hello", "--resume", "x"], 2, "leave out the task"),
         (["run", "hello", "--session", "x", "--no-session"], 2, "--no-session keeps nothing"),
         (["run", "hello", "--approve", "x"], 2, "give --resume ID too"),
-        (["run", "hello", "--param", "x"], 2, "write --param name=value"),
+        (["run", "hello", "--param", "x=1"], 2, "write the value into the text"),
         (["run", "hello", "-m", "simulate:echo", "--permissions", "none.yaml"], 2, "none.yaml"),
         (["run", "hello", "--max-steps", "0"], 2, "--max-steps"),
         (["run", "hello", "--nonsense"], 2, "--nonsense"),

@@ -45,6 +45,7 @@ def test_a_task_is_run_by_the_clock_in_a_session_for_each_moment(cli: Any) -> No
         (("a/b", "* * * * *", "tick.md"), "cannot be the name of a schedule"),
         (("t", "* * * * *", "no.md"), "cannot be read"),
         (("t", "* * * * *", "tick.md", "--param", "x=1"), "parameter 'x'"),
+        (("t", "* * * * *", "tick.md", "--param", "x"), "write --param name=value"),
     ],
 )
 def test_mistakes_are_found_when_it_is_added(cli: Any, arguments: tuple[str, ...], said: str) -> None:
