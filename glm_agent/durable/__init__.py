@@ -7,8 +7,10 @@
     drain      how a process ends without losing anything
     engine     the engine of this process, one, and its event loop
     rows       runs of sessions and their records, as the database has them
+    keeping    records into the engine's table, in one statement
     session    DatabaseSession: one session open for writing, which is what the driver calls Steps
     shared     long results of a session, for the other machines
+    taken      a run that a worker has, and what it knows of the session
     opening    who has a session open, and the run that its next records belong to
     summaries  what a session's runs say of it
     sessions   DatabaseSessions: open, list, read, export, import, fork, delete

@@ -4,6 +4,7 @@
     session    Session: one session open for writing, which is what the driver calls Steps
     summary    SessionSummary: what a list of sessions shows, kept up to date with every record
     records    records <-> JSON text, and the lines of an export
+    remembered what this process has parsed of sessions, and the turns they made
     inbox      decisions on calls that wait, left by other processes
     search     where a text stands in what was said and done
     spilled    results that were too long for the model, in exports
