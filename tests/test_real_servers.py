@@ -35,8 +35,9 @@ async def test_the_filesystem_server_writes_reads_edits_and_keeps_to_its_folder(
     (outside / "secret.txt").write_text("secret")
     (inside / "dot.png").write_bytes(base64.b64decode(PNG))
     file = str(inside / "note.md")
+    entry = node_entry("@modelcontextprotocol/server-filesystem", str(inside))  # which may have to be fetched
     with anyio.fail_after(SECONDS):
-        async with agent(node_entry("@modelcontextprotocol/server-filesystem", str(inside))) as files:
+        async with agent(entry) as files:
             wrote, read, edited, listed, found, picture, refused = await answers(
                 files,
                 ("write_file", {"path": file, "content": "# Grüße\nold line\n"}),
