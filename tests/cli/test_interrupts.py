@@ -89,6 +89,66 @@ def test_a_server_that_is_busy_does_not_outlive_an_interrupt(cli: Any):
         os.kill(int(pid), 0)
 
 
+QUICK_SERVER = """
+import json, os, sys
+open("pid", "w").write(str(os.getpid()))
+SAID = {
+    "initialize": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {"tools": {}},
+        "serverInfo": {"name": "quick", "version": "1"},
+    },
+    "tools/list": {"tools": []},
+    "ping": {},
+}
+for line in sys.stdin:
+    message = json.loads(line)
+    if "id" in message:
+        said = SAID.get(message["method"])
+        answer = {"result": said} if said is not None else {"error": {"code": -32601, "message": "unknown"}}
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], **answer}), flush=True)
+"""
+STEPS = """version: 1
+steps:
+  - {calls: [{note: {text: once}}]}
+  - {say: "one two three four five six", faults: FAULTS}
+"""
+
+
+@pytest.mark.parametrize(
+    ("faults", "sign", "number", "code"),
+    [
+        ("[{stall_after: 3}]", '"text_delta"', signal.SIGTERM, 143),
+        ('[{status: 503, code: "1230", retry_after: 60}]', '"retrying"', signal.SIGINT, 130),
+    ],
+    ids=["stream", "wait"],
+)
+def test_an_interrupt_in_a_stream_or_a_wait_keeps_the_session_and_leaves_no_process(
+    cli: Any, faults: str, sign: str, number: signal.Signals, code: int
+):
+    (cli.folder / "s.yaml").write_text(STEPS.replace("FAULTS", faults))
+    (cli.folder / "quick.py").write_text(QUICK_SERVER)
+    server = f"{shlex.quote(sys.executable)} -S quick.py"
+    given = ("--model", "simulate:s.yaml", "--tools", "./tools.py", "--mcp-config", server, "--session", "s1")
+    process = cli.start("run", "go", *given, "--format", "jsonl")
+    for line in process.stdout:
+        if sign in line:
+            break
+    process.send_signal(number)
+    stdout, stderr = process.communicate()
+    assert process.returncode == code, stderr
+    result = json.loads(stdout.splitlines()[-1])
+    assert (result["stop_reason"], result["exit_code"]) == ("cancelled", code)
+    assert "go on with: glm-agent run --resume s1" in stderr
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((cli.folder / "pid").read_text()), 0)
+
+    (cli.folder / "s.yaml").write_text(STEPS.replace("FAULTS", "[]"))
+    resumed = cli("run", "--resume", "s1", "-q")
+    assert (resumed.returncode, resumed.stdout) == (0, "one two three four five six\n"), resumed.stderr
+    assert (cli.folder / "notes.txt").read_text() == "once\n"
+
+
 def test_a_second_interrupt_leaves_at_once(cli: Any):
     process = cli.start("run", "call block {}", *DIRECTIVE)
     wait_for(process, "block()")
