@@ -347,3 +347,54 @@ async def test_a_redirect_is_followed_on_the_same_server_and_named_elsewhere(pat
         with anyio.fail_after(60), pytest.raises(MCPServerError, match=said):
             await connection.start()
     assert ("/mcp/" in handler.seen) == (path == "mcp")
+
+
+JSON = "application/json"
+DEEP = (
+    b'{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"ok"}],"x":' + b"[" * 300 + b"]" * 300 + b"}}"
+)
+RESULT = b'{"jsonrpc":"2.0","id":%s,"result":{"content":[{"type":"text","text":"ok"}]}}'
+UNREAD = "the call ran, but its answer cannot be read: "
+NO_MCP = "which is no MCP. Check the address in 'url'"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("status", "kind", "body", "said"),
+    [
+        (200, "text/html; charset=utf-8", b"<!doctype html>", f"it answers with a web page, {NO_MCP}"),
+        (200, "", b"", f"it answers with something without a type, {NO_MCP}"),
+        (200, JSON, b"", f"{UNREAD}Expecting value."),
+        (200, JSON, b'{"jsonrpc":"2.0","id":', f"{UNREAD}Expecting value."),
+        (200, JSON, b'{"hello": "world"}', f"{UNREAD}it is no message of the protocol."),
+        (200, JSON, RESULT % (b"9" * 5000), f"{UNREAD}it has a number that is too long."),
+        (200, JSON, b"[" * 5000, f"{UNREAD}it is nested too deeply."),
+        (200, "text/event-stream", b"data: {]\n\n", f"{UNREAD}it is no message of the protocol."),
+        (404, "text/html", b"<html>", "HTTP 404"),
+    ],
+)
+async def test_an_answer_that_is_none_is_one_sentence_and_the_next_call_is_answered(
+    status: int, kind: str, body: bytes, said: str
+) -> None:
+    with legacy_server() as server:
+        async with MCPServers.read([{"url": server.url, "name": "s"}]) as servers:
+            with anyio.fail_after(120):
+                tool = next(iter(await servers.tools()))
+                for failures, expected in (([(status, kind, body)], said), ([], '{"n": 1}')):
+                    server.failures = failures
+                    call = ToolCall(id="c", name=tool.spec.name, arguments='{"n": 1}')
+                    content = (await tool.run(call, ToolContext(call=call))).content
+                    assert expected in content or status == 404
+                    assert "pydantic" not in content
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("body", [RESULT % b"777", RESULT % b"null", b"[" + RESULT % b"1" + b"]", DEEP], ids=range(4))
+async def test_an_answer_that_is_nearly_right_is_taken(body: bytes) -> None:
+    with legacy_server() as server:
+        server.failures = [(200, JSON, body)]
+        async with MCPServers.read([{"url": server.url, "name": "s"}]) as servers:
+            with anyio.fail_after(120):
+                tool = next(iter(await servers.tools()))
+                call = ToolCall(id="c", name=tool.spec.name, arguments="{}")
+                assert (await tool.run(call, ToolContext(call=call))).content == "ok"

@@ -6,17 +6,20 @@ failure of a POST becomes a JSON-RPC error that answers it. Delete that when mcp
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import httpx2
 from mcp.client.streamable_http import streamable_http_client
-from mcp.types import INTERNAL_ERROR, JSONRPCError, jsonrpc_message_adapter
+from mcp.types import INTERNAL_ERROR, JSONRPCError, JSONRPCResponse, jsonrpc_message_adapter
 
 from glm_agent.mcp import sanitize
 from glm_agent.mcp.failure import UNREADABLE, Refused, Unauthorized
 from glm_agent.mcp.framing import MAX_MESSAGE, too_long
+from glm_agent.mcp.normalize import reason, repair_messages
 
 NOT_SENT = -32051
 LOST = -32052
@@ -28,6 +31,13 @@ _SSE_ONLY = frozenset({400, 404, 405, 406, 410, 415, 422, 501})
 """Statuses with which a server that knows only the older transport turns a POST away."""
 
 _MAX_REDIRECTS = 3
+
+_ID = re.compile(rb'"id":\s*(\d+|"[^"\\]*")')
+_HEAD = 200
+"""Where the id of a request of ours stands in it."""
+
+_MENDED_BYTES = 1 << 20
+"""An answer above this is not looked at twice."""
 
 _UNSENT = (
     httpx2.ConnectError,
@@ -71,19 +81,20 @@ class HttpClient(httpx2.AsyncClient):
             self.refused_status = 401
             code = UNAUTHORIZED if isinstance(error, Unauthorized) else INTERNAL_ERROR
             return _answer(request, 401, code, str(error))
+        except httpx2.DecodingError:
+            return _answer(request, 502, UNREADABLE, _unread("it is not compressed as it says"))
         except httpx2.TransportError as error:
             if request.method != "POST":
                 raise
-            said = f"{type(error).__name__}: {error}".rstrip(": ")
             code = NOT_SENT if isinstance(error, _UNSENT) else LOST
-            return _answer(request, 503, code, f"it cannot be reached ({said})")
+            return _answer(request, 503, code, _unreached(error))
 
     async def _settled(self, response: httpx2.Response) -> httpx2.Response:
         """The response with its failures as JSON-RPC errors, and JSON read within the cap."""
         request, status = response.request, response.status_code
         is_json = response.headers.get("content-type", "").lower().startswith("application/json")
         if not response.is_error and not response.has_redirect_location:
-            return await self._bounded(response) if is_json else response
+            return await self._answered(response, is_json=is_json)
         body = (await self._bounded(response)).content
         self.refused_status = status
         if "mcp-session-id" in request.headers and (status == 404 or (status == 400 and b"ession" in body)):
@@ -93,6 +104,27 @@ class HttpClient(httpx2.AsyncClient):
         code = UNAUTHORIZED if status == 401 else INTERNAL_ERROR
         # The SDK takes any other status for a success, and then waits for an answer with an id.
         return _answer(request, status if response.is_error else 502, code, _status_sentence(response, body))
+
+    async def _answered(self, response: httpx2.Response, *, is_json: bool) -> httpx2.Response:
+        """The answer as the SDK takes it; what is none, where one is waited for, is an error that says what it is."""
+        request = response.request
+        asked = _ID.search((await request.aread())[:_HEAD])
+        if asked is None or response.status_code == 202:
+            return response
+        if is_json:
+            response = await self._bounded(response)
+            is_small = response.is_success and len(response.content) <= _MENDED_BYTES
+            return _mended(response, json.loads(asked[1])) if is_small else response
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "text/event-stream":
+            return response
+        await response.aclose()
+        found = {"text/html": "a web page", "": "something without a type"}.get(
+            kind, sanitize.description(kind, limit=80)
+        )
+        return _answer(
+            request, 502, INTERNAL_ERROR, f"it answers with {found}, which is no MCP. Check the address in 'url'"
+        )
 
     async def _bounded(self, response: httpx2.Response) -> httpx2.Response:
         """The response with its body read, up to the cap."""
@@ -111,6 +143,40 @@ async def streamable(client: HttpClient, url: str) -> AsyncGenerator[Any]:
     """The SDK's streams to a streamable HTTP server."""
     async with streamable_http_client(url, http_client=client, max_sse_event_size=client.max_message) as streams:
         yield streams
+
+
+def _mended(response: httpx2.Response, asked: str | int) -> httpx2.Response:
+    """The answer, if it can be read as one after all: a batch of one, another id, a schema that is too deep."""
+    try:
+        known = jsonrpc_message_adapter.validate_json(response.content, by_name=False)
+        if not isinstance(known, (JSONRPCResponse, JSONRPCError)) or known.id == asked:
+            return response
+    except ValueError:
+        pass
+    try:
+        messages = repair_messages(json.loads(response.content))
+    except (ValueError, RecursionError) as error:
+        return _answer(response.request, 502, UNREADABLE, _unread(reason(error)))
+    answers = [message for message in messages if "result" in message or "error" in message]
+    if not answers:
+        return _answer(response.request, 502, UNREADABLE, _unread("it is no message of the protocol"))
+    headers = {"content-type": "application/json"}
+    if session := response.headers.get("mcp-session-id"):
+        headers["mcp-session-id"] = session
+    body = json.dumps({**answers[-1], "id": asked}).encode()
+    return httpx2.Response(response.status_code, headers=headers, content=body, request=response.request)
+
+
+def _unread(why: str) -> str:
+    return f"its answer cannot be read: {why}"
+
+
+def _unreached(error: httpx2.TransportError) -> str:
+    refused = re.search(r"certificate verify failed: ([^(]+)", str(error))
+    if refused:
+        return f"its certificate is not accepted: {refused[1].strip()}"
+    said = f"{type(error).__name__}: {error}".rstrip(": ")
+    return f"it cannot be reached ({said})"
 
 
 def _moved_at_home(response: httpx2.Response) -> httpx2.Request | None:
@@ -137,10 +203,13 @@ def _is_error(body: bytes) -> bool:
 def _status_sentence(response: httpx2.Response, body: bytes) -> str:
     said = f"HTTP {response.status_code} {response.reason_phrase}".strip()
     if response.has_redirect_location:
-        address = sanitize.description(response.headers["location"].partition("?")[0], limit=200)
+        moved = str(response.request.url.join(response.headers["location"].partition("?")[0]))
+        address = sanitize.description(moved, limit=200)
         return f"{said}: it has moved to {address!r}. If that is right, write it into 'url'"
     if response.status_code in (401, 403):
         return f"{said}: put a valid key into 'headers', or run: glm-agent mcp login"
+    if response.status_code == 404:
+        return f"{said}: check the path in 'url'"
     is_text = response.headers.get("content-type", "").lower().startswith(("text/plain", "application/json"))
     excerpt = sanitize.description(body[:800].decode("utf-8", "replace"), limit=200) if is_text else ""
     return f"{said}: {excerpt}" if excerpt else said

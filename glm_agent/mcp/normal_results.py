@@ -48,6 +48,7 @@ def _is_plain_text(block: object) -> bool:
 
 
 def repair_call(result: JsonObject, is_valid: Callable[[JsonObject], bool]) -> list[str]:
+    """Repair the result in place; nothing of it is lost without a text that says so."""
     blocks = _blocks(result.get("content"))
     result["content"] = [_repair_block(block) for block in blocks[:MAX_BLOCKS]]
     if len(blocks) > MAX_BLOCKS:

@@ -25,6 +25,7 @@ _LONGEST = 65_536
 
 
 def repair_listing(result: JsonObject, is_valid: IsValid) -> list[str]:
+    """Repair the answer in place; returns a sentence for each tool that was left out."""
     notes: list[str] = []
     tools = _entries(result.get("tools"), notes)
     result["tools"] = kept = [tool for tool in (_repair_tool(item, notes) for item in tools) if tool is not None]

@@ -68,6 +68,14 @@ def _shallow(message: JsonObject) -> JsonObject:
     return message if levels <= MAX_NESTED else cast(JsonObject, cut(message, depth=MAX_NESTED))
 
 
+def reason(error: Exception) -> str:
+    """Why a text cannot be read as JSON, in a few words."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    # What else Python cannot read of JSON is a number of thousands of digits.
+    return error.msg if isinstance(error, json.JSONDecodeError) else "it has a number that is too long"
+
+
 def answered_by(text: bytes) -> str | int | None:
     """The id of the request that a broken message answers; None where it cannot be seen, or is no message."""
     ends = TooLong(head=text[:KEPT], tail=text[-KEPT:], size=len(text))

@@ -23,7 +23,7 @@ from mcp.types import ErrorData, JSONRPCError, jsonrpc_message_adapter
 
 from glm_agent.mcp.failure import UNREADABLE
 from glm_agent.mcp.framing import MAX_MESSAGE, Lines, Spread, TooLong, too_long
-from glm_agent.mcp.normalize import answered_by, answered_id, repair_messages
+from glm_agent.mcp.normalize import answered_by, answered_id, reason, repair_messages
 from glm_agent.mcp.process import ServerProcess
 
 log = logging.getLogger("glm_agent.mcp")
@@ -148,7 +148,7 @@ class Reader:
         request_id = answered_by(text)
         if request_id is None:
             return []
-        said = ErrorData(code=UNREADABLE, message=f"its answer cannot be read: {_reason(error)}")
+        said = ErrorData(code=UNREADABLE, message=f"its answer cannot be read: {reason(error)}")
         return [SessionMessage(JSONRPCError(jsonrpc="2.0", id=request_id, error=said))]
 
     def _note(self, lines: bytes) -> None:
@@ -164,13 +164,6 @@ class Reader:
             return []
         error = ErrorData(code=UNREADABLE, message=said)
         return [SessionMessage(JSONRPCError(jsonrpc="2.0", id=request_id, error=error))]
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    # What else Python cannot read of JSON is a number of thousands of digits.
-    return error.msg if isinstance(error, json.JSONDecodeError) else "it has a number that is too long"
 
 
 def _is_asyncio() -> bool:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import httpx2
 from mcp import MCPError
 from mcp.client import InputRequiredRoundsExceededError
-from mcp.types import CONNECTION_CLOSED, INVALID_REQUEST
+from mcp.types import CONNECTION_CLOSED, INVALID_REQUEST, PARSE_ERROR
 from pydantic import ValidationError
 
 from glm_agent.mcp.failure import UNREADABLE, Lost, Refused, SessionLost, Unauthorized, Unreadable, first
@@ -62,6 +62,9 @@ def _of_protocol(code: int, said: str, *, is_over: bool) -> Exception:
         return Lost(said, may_have_run=code == LOST)
     if code == UNREADABLE:
         return Unreadable(said)
+    if code == PARSE_ERROR and said.startswith("Failed to parse"):
+        why = "it is nested too deeply" if "recursion limit" in said else "it is no message of the protocol"
+        return Unreadable(f"its answer cannot be read: {why}")
     if (passed := _EVENT_LIMIT.search(said)) is not None:
         return Unreadable(too_long(int(passed[1])))
     # A server may use the same number for an error of its own: then the connection is still there.
