@@ -559,6 +559,15 @@ def test_a_fork_begins_like_its_source_and_goes_its_own_way(journal: Journal) ->
     assert journal.facts("s1") == FACTS
 
 
+@pytest.mark.parametrize("asked", [{"facts": 0}, {"facts": -1}, {"facts": 99}, {"facts": 1, "step": 1}])
+def test_a_fork_of_facts_that_are_not_there_is_refused(journal: Journal, asked: dict[str, int]) -> None:
+    with journal.open("s1") as session:
+        session.keep(TurnStarted(model="glm-5.3", session="s1"))
+    with pytest.raises(ConfigurationError, match=r"has 1 facts|leave out step="):
+        journal.fork("s1", **asked)  # type: ignore[arg-type]
+    assert [each.id for each in journal.sessions()] == ["s1"]
+
+
 # -- deleting
 
 

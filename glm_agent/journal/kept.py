@@ -160,13 +160,17 @@ class KeptSessions(Closing):
 
         ``step`` is the number of a model request, from 1; ``edit`` is what the user says there instead, ``answer`` what
         the model is to have answered. Records beside the facts are not copied: the copy is a conversation of its own,
-        and its calls get other keys. Raises ``ConfigurationError`` where there is no such step.
+        and its calls get other keys. Raises ``ConfigurationError`` where there is no such step, or not so many facts.
         """
         new = checked_id(new_id or new_session_id())
         if facts is None:
             return fork(self, session_id, new_id=new, step=step, edit=edit, answer=answer)
+        if (step, edit, answer) != (None, None, None):
+            raise ConfigurationError("facts= says where the copy ends: leave out step=, edit= and answer=, or facts=")
         origin = replace(self.summary(session_id).origin, created=time.time())
         said = [line for line in self.records(session_id) if records.is_fact(line.record)]
+        if not 1 <= facts <= len(said):
+            raise ConfigurationError(f"session {session_id!r} has {len(said)} facts: it cannot be copied up to {facts}")
         results = spilled.read(self.results_of(session_id))
         self._add(new, said[:facts], origin=origin, setup=self.setup(session_id), results=results)
         return new
