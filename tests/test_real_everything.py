@@ -18,7 +18,7 @@ from glm_agent.registry.asking import DISMISSED, Question
 sys.path.insert(0, str(Path(__file__).parent / "servers"))
 from real import Call, agent, answers, everything, lines
 
-SECONDS = 120
+SECONDS = 300
 pytestmark = pytest.mark.anyio
 
 TOUR: dict[str, tuple[Call, str]] = {

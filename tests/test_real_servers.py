@@ -21,7 +21,7 @@ from real import BESIDE, agent, answers, node_entry, python_entry
 from threaded import threaded
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-SECONDS = 120
+SECONDS = 300
 NO_NODE = {"PATH": str(BESIDE)}
 """With a Node in reach, a library of the fetch server has npm install packages when it is first used."""
 

@@ -16,12 +16,14 @@ from glm_agent.messages import ToolResult
 Call = tuple[str, dict[str, Any]]
 BESIDE = Path(sys.executable).parent
 EVERYTHING = "@modelcontextprotocol/server-everything"
+PATIENT = {"startup_timeout_seconds": 300}
+"""Some import for seconds, and several are started at once."""
 
 
 def node_entry(name: str, *arguments: str, **more: Any) -> dict[str, Any]:
     """The entry of a server from npm; skips the test where it cannot be had."""
     try:
-        return {"command": node(), "args": [str(package(name) / "dist" / "index.js"), *arguments], **more}
+        return {"command": node(), "args": [str(package(name) / "dist" / "index.js"), *arguments], **PATIENT, **more}
     except Unavailable as error:
         pytest.skip(str(error))
 
@@ -37,7 +39,7 @@ def everything(transport: str, **more: Any) -> dict[str, Any]:
 
 def python_entry(program: str, *arguments: str, **more: Any) -> dict[str, Any]:
     """The entry of a server from PyPI, which the extra ``test`` installs."""
-    return {"command": str(BESIDE / program), "args": list(arguments), **more}
+    return {"command": str(BESIDE / program), "args": list(arguments), **PATIENT, **more}
 
 
 def agent(entry: dict[str, Any], **settings: Any) -> Agent:
