@@ -513,3 +513,24 @@ def test_a_session_killed_before_its_message_was_kept_takes_the_message_again() 
         with journal.open("s") as session:
             session.keep(TurnStarted(model="glm-5.3", session="s"))
         assert Agent(DIRECTIVE, journal=journal).run_sync("say hi", session="s").output == "hi"
+
+
+@pytest.mark.parametrize("wrong", [None, 5])
+def test_tasks_that_are_none_are_said(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="a batch takes a path or a list of tasks, and got"):
+        Batch(wrong, model="simulate:echo")
+
+
+@pytest.mark.parametrize("limit", [-1, float("nan"), "5"])
+def test_a_limit_that_is_no_sum_of_money_is_refused(limit: Any) -> None:
+    with pytest.raises(ConfigurationError, match="a limit of money is a number from 0 on"):
+        Batch([{"prompt": "a"}], model="simulate:echo", limit_cost_usd=limit)
+
+
+def test_a_batch_runs_in_a_notebook_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    async def notebook() -> int:
+        return Batch([{"prompt": "a"}], model="simulate:echo").run_sync().answered
+
+    assert anyio.run(notebook) == 1

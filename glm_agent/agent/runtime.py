@@ -153,10 +153,15 @@ class Blocking:
         process, thread = self._place
         if portal is not None and process == os.getpid() and thread != threading.get_ident():
             return portal.call(run)
-        if not _is_loop_running():
-            return anyio.run(run)
-        with start_blocking_portal() as portal:
-            return portal.call(run)
+        return run_apart(run)
+
+
+def run_apart(run: Callable[[], Awaitable[_T]], *, options: dict[str, Any] | None = None) -> _T:
+    """On a loop of this call alone, in a thread where this one has a loop running; ``options`` are the loop's."""
+    if not _is_loop_running():
+        return anyio.run(run, backend_options=options)
+    with start_blocking_portal(backend_options=options) as portal:
+        return portal.call(run)
 
 
 def fast_loop() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import anyio
 
 from glm_agent.agent import given
-from glm_agent.agent.runtime import fast_loop
+from glm_agent.agent.runtime import fast_loop, run_apart
 from glm_agent.batch import place
 from glm_agent.batch.agents import Agents, Arguments, overridden
 from glm_agent.batch.lines import Item
@@ -170,8 +170,8 @@ class Batch:
             return self._report(worker.stopped, seconds=time.monotonic() - started)
 
     def run_sync(self) -> BatchReport:
-        """``run`` for code without an event loop."""
-        return anyio.run(self.run, backend_options=fast_loop())
+        """``run`` for code without an event loop, and for notebooks, where one is running already."""
+        return run_apart(self.run, options=fast_loop())
 
     def close(self) -> None:
         """Close what a batch has open that does not run; ``run`` does so at its end."""

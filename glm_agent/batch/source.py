@@ -116,6 +116,10 @@ def _opened(given: str | Path | Iterable[Mapping[str, Any]]) -> IO[bytes]:
     """A file that can be read twice: what comes through a pipe or from a program is kept in one without a name."""
     if isinstance(given, str | Path):
         return _spooled(sys.stdin.buffer) if str(given) == "-" else _file(Path(os.path.expanduser(given)))
+    if not isinstance(given, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(
+            f'a batch takes a path or a list of tasks, and got {given!r}: write [{{"prompt": "…"}}]'
+        )
     spool = TemporaryFile()  # noqa: SIM115
     spool.writelines(_line(each) for each in given)
     return spool

@@ -26,6 +26,10 @@ class Purse:
     """US dollars by the catalog's prices; None only counts."""
     spent_usd: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.limit_usd is not None and not (isinstance(self.limit_usd, int | float) and self.limit_usd >= 0):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"a limit of money is a number from 0 on, and got {self.limit_usd!r}")
+
     @property
     def is_empty(self) -> bool:
         return self.limit_usd is not None and self.spent_usd >= self.limit_usd
