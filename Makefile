@@ -103,7 +103,7 @@ CHAOS = $(BIN)/python tests/chaos --seed $(SEED)
 
 chaos: $(VENV)/.test
 	$(CHAOS) --kills $(KILLS) --tasks $(TASKS)
-	$(CHAOS) --every-record
+	$(CHAOS) --every-record --steps 3
 	$(CHAOS) --database postgresql --kills $(KILLS) --tasks $(TASKS)
 	$(CHAOS) --database postgresql --every-record --kills 36 --tasks 60 --steps 2 --concurrency 1
 	$(CHAOS) --database postgresql --fault term --kills 10 --tasks 80

@@ -36,6 +36,8 @@ from verdict import Verdict, judge, orphans
 
 ORPHAN_SECONDS = 15.0
 """How long a server may take to notice that nobody is there."""
+TASKS_AT_EVERY_RECORD = 2
+"""The model asks for the same in each life of a task, so one task has not every kind of call."""
 
 
 def random_kills(world: Embedded, *, kills: int, chance: random.Random) -> int:
@@ -96,7 +98,14 @@ def on_the_journal(given: argparse.Namespace, folder: Path) -> tuple[str, list[V
 
 def at_every_record(given: argparse.Namespace, folder: Path) -> tuple[str, list[Verdict]]:
     given.concurrency, given.pause = 1, 0.0
-    worlds, kills = every_record(lambda place: _embedded(given, place, tasks=1), folder)
+    worlds, kills, first = list[Embedded](), 0, given.seed
+    for _ in range(min(given.tasks, TASKS_AT_EVERY_RECORD)):
+        place = folder / f"seed-{given.seed}"
+        place.mkdir()
+        found, died = every_record(lambda here: _embedded(given, here, tasks=1), place)
+        worlds, kills = [*worlds, *found], kills + died
+        given.seed += 1  # another task
+    given.seed = first
     return f"journal, {kills} times kill -9, at every record", [_judged(world, in_flight=1) for world in worlds]
 
 

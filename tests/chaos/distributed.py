@@ -16,9 +16,8 @@ from embedded import die_at, has_ended, servers, silence
 from world import Ledger, WorldModel, tools
 
 from glm_agent import Agent
-from glm_agent.durable import queue_in, sessions_in
+from glm_agent.durable import queue_in, session, sessions_in
 from glm_agent.durable.queue import TurnSpec
-from glm_agent.durable import session
 
 QUIET_SECONDS = 60.0
 """Where nothing has happened for so long, nothing will."""
