@@ -130,11 +130,6 @@ def title(text: str) -> str:
     return line if len(line) <= TITLE_CHARACTERS else line[: TITLE_CHARACTERS - 1] + "…"
 
 
-def stop_reason(facts: Sequence[Fact]) -> StopReason | None:
-    """How the latest turn of these facts ended; None where it has not, or where they are no turn."""
-    return _stop_reason(_turn(facts))
-
-
 def _turn(facts: Sequence[Fact]) -> Turn | None:
     try:
         return rebuild(facts)

@@ -27,11 +27,6 @@ class PlayingClient:
         self._left = list(cassette.exchanges)
         self.is_closed = False
 
-    @property
-    def unused(self) -> int:
-        """How many exchanges nobody asked for."""
-        return len(self._left)
-
     @asynccontextmanager
     async def stream(
         self,
