@@ -242,6 +242,43 @@ def test_what_stands_twice_is_named_with_both_lines(tmp_path: Path, name: str, t
     assert said in complaint(tmp_path / name, text)
 
 
+CONTINUE = """name: Assistant
+mcpServers:
+  - name: SQLite
+    command: npx
+    args: ["-y", mcp-sqlite, "${DB}"]
+  - name: docs
+    type: streamable-http
+    url: https://x.example/mcp
+    requestOptions: {headers: {Authorization: "Bearer ${TOKEN}"}}
+"""
+
+
+def test_continue_keeps_its_servers_in_a_list_and_in_yaml(tmp_path: Path) -> None:
+    (sqlite, docs), warnings = read(tmp_path / ".continue" / "config.yaml", CONTINUE, DB="x.db", TOKEN="t")
+    assert (sqlite.name, sqlite.args, sqlite.cwd) == ("SQLite", ("-y", "mcp-sqlite", "x.db"), str(tmp_path))
+    assert (docs.transport, docs.headers) == ("http", {"Authorization": "Bearer t"})
+    assert warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("mcpServers:\n- command: x\n", "line 1: a server of the list has no 'name'"),
+        ("mcpServers:\n- name: a\n  command: x\n- name: a\n  command: y\n", "the list has two servers named 'a'"),
+        (
+            "mcpServers:\n  a:\n    command: x\n    command: y\n",
+            "line 4, server 'a': 'command' is there twice, first on line 3",
+        ),
+        ("mcpServers: [\n", "line 2, column 1: this is not YAML"),
+        ("- a\n", "holds a list, not an object"),
+        ("a: &a [x]\nmcpServers: {s: {command: x, timeout: *a}}\n", "line 2, server 's': 'timeout' is"),
+    ],
+)
+def test_what_is_wrong_in_yaml_is_said_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    assert said in complaint(tmp_path / "mcp.yaml", text)
+
+
 def test_the_same_key_in_two_objects_or_elsewhere_in_a_file_is_no_repeat(tmp_path: Path) -> None:
     text = """{"editor.size": 1, "editor.size": 2, "inputs": [{"id": "a"}, {"id": "b"}],
       "servers": {"a": {"command": "x", "args": ["mcpServers", "mcpServers"]}, "b": {"command": "y", "args": []}}}"""

@@ -1,4 +1,4 @@
-"""A configuration file as it stands: JSON or TOML -> its data, with the line of each key. Does not import ``mcp``."""
+"""A configuration file as it stands: JSON, TOML or YAML -> data, with the line of each key. Does not import ``mcp``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from glm_agent.mcp.values import kind
 _EDITORS = frozenset(
     {".vscode", ".cursor", ".gemini", ".codex", ".claude", ".roo", ".windsurf", ".kiro", ".amazonq"}
 ) | {
-    *(".qwen", ".zed", ".opencode", ".factory", ".trae"),
+    *(".qwen", ".zed", ".opencode", ".factory", ".trae", ".continue"),
 }
 _BARE = frozenset({".gemini", ".qwen"})
 """Folders of programs for which ``$NAME`` without braces is a variable too."""
@@ -68,6 +68,8 @@ class Document:
 def read_document(path: Path, environ: Mapping[str, str]) -> Document:
     """The file. Raises ``ConfigurationError`` naming file, line and column of what is no JSON and no TOML."""
     text = _text(path)
+    if path.suffix in (".yaml", ".yml"):
+        return _yaml(path, text, environ)
     is_toml = path.suffix == ".toml"
     folder = _workspace(path.resolve())
     return Document(
@@ -80,6 +82,25 @@ def read_document(path: Path, environ: Mapping[str, str]) -> Document:
         is_toml=is_toml,
         is_bare=path.resolve().parent.name in _BARE,
         cwd=None if folder == user_home() else str(folder),
+    )
+
+
+def _yaml(path: Path, text: str, environ: Mapping[str, str]) -> Document:
+    # Only whoever has such a file needs the library.
+    from glm_agent.mcp.yaml_lines import read_yaml
+
+    label, folder = _label(path), _workspace(path.resolve())
+    data, positions, repeats = read_yaml(text, label=label)
+    if not isinstance(data, dict):
+        raise ConfigurationError(f"{label} holds {kind(data)}, not an object with 'mcpServers'")
+    return Document(
+        label=label,
+        data=cast("dict[str, Any]", data),
+        folder=folder,
+        environ=environ,
+        positions=positions,
+        repeats=repeats,
+        cwd=str(folder),
     )
 
 

@@ -193,6 +193,7 @@ FIELDS: Mapping[str, Field] = {
     **dict.fromkeys(("cwd", "workingDirectory", "working_directory"), _cwd),
     **dict.fromkeys(("url", "httpUrl", "serverUrl", "baseUrl"), http_fields.url),
     **dict.fromkeys(("headers", "http_headers"), http_fields.headers),
+    "requestOptions": http_fields.request_options,
     "env_http_headers": http_fields.env_headers,
     "bearer_token_env_var": http_fields.bearer,
     "bearer_token": http_fields.token,

@@ -1,9 +1,9 @@
 """Configuration files of MCP clients, as they are found in the wild. Does not import ``mcp``.
 
-A file is JSON (comments and trailing commas allowed) or TOML. The servers stand under ``mcpServers``
-(Claude, Cursor, Windsurf, Gemini, Copilot, Cline), ``servers`` (VS Code), ``mcp.servers`` (VS Code's settings),
-``mcp_servers`` (Codex), ``context_servers`` (Zed) or ``mcp`` (OpenCode). What one server's entry may say is in
-``entry``.
+A file is JSON (comments and trailing commas allowed), TOML or YAML. The servers stand under ``mcpServers``
+(Claude, Cursor, Windsurf, Gemini, Copilot, Cline, Continue), ``servers`` (VS Code), ``mcp.servers`` (VS Code's
+settings), ``mcp_servers`` (Codex), ``context_servers`` (Zed) or ``mcp`` (OpenCode). What one
+server's entry may say is in ``entry``.
 """
 
 from __future__ import annotations
@@ -84,6 +84,8 @@ def _entries(document: Document) -> tuple[tuple[str, ...], Mapping[str, Any]]:
         value: Any = document.data
         for key in place:
             value = cast("Mapping[str, Any]", value).get(key) if isinstance(value, Mapping) else None
+        if value and isinstance(value, list) and place == ("mcpServers",):
+            return place, _by_name(cast(object, value), document)
         if isinstance(value, Mapping) and (place != ("mcp",) or _are_entries(cast("Mapping[str, Any]", value))):
             return place, cast("Mapping[str, Any]", value)
         if value is not None and len(place) == 1 and place != ("mcp",):
@@ -95,6 +97,19 @@ def _entries(document: Document) -> tuple[tuple[str, ...], Mapping[str, Any]]:
         f"{document.label or 'the dict'} names no MCP servers{_meant(document)}. "
         'Write {"mcpServers": {"time": {"command": "uvx", "args": ["mcp-server-time"]}}}'
     )
+
+
+def _by_name(listed: object, document: Document) -> Mapping[str, Any]:
+    """Servers that stand in a list, each with its name (Continue)."""
+    found: dict[str, Any] = {}
+    for item in cast("list[object]", listed):
+        name = cast("Mapping[str, Any]", item).get("name") if isinstance(item, Mapping) else None
+        if not isinstance(name, str) or not name:
+            raise ConfigurationError(f"{document.where('mcpServers')}: a server of the list has no 'name'. Give it one")
+        if name in found:
+            raise ConfigurationError(f"{document.where('mcpServers')}: the list has two servers named {name!r}")
+        found[name] = item
+    return found
 
 
 def _unread(document: Document, place: tuple[str, ...]) -> list[str]:

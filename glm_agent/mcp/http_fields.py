@@ -28,6 +28,13 @@ def headers(config: ServerConfig, key: str, value: Any, context: values.Context)
     return replace(config, headers={**config.headers, **values.mapping(value, context, key)})
 
 
+def request_options(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
+    """Continue's table of what is sent, of which the headers are ours."""
+    if not isinstance(value, dict):
+        context.fail(key, says=f"is {values.kind(value)}. Write an object with 'headers'")
+    return headers(config, key, cast("dict[str, Any]", value).get("headers", {}), context)
+
+
 def env_headers(config: ServerConfig, key: str, value: Any, context: values.Context) -> ServerConfig:
     """Headers whose values are in variables, by the names of these."""
     named = values.mapping(value, context, key)

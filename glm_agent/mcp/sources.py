@@ -77,7 +77,9 @@ def _from_text(text: str, environ: Mapping[str, str], base: Path, warnings: list
         url = _filled(text, text, environ)
         return (check(ServerConfig(name=names.from_url(url), transport="http", url=url)),)
     path = base / expanded(text)
-    if text.endswith((".json", ".jsonc", ".json5", ".toml")) and (os.path.exists(path) or " " not in text):
+    if text.endswith((".json", ".jsonc", ".json5", ".toml", ".yaml", ".yml")) and (
+        os.path.exists(path) or " " not in text
+    ):
         return read_file(path, environ, warnings)
     return (_from_command(text, environ),)
 
