@@ -57,9 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for row in rows:
         if row.error:
             print(f"benchmarks: {row.workload}, {row.system}: {row.error}", file=sys.stderr)
-    if any(row.error for row in rows):
-        return 1
-    return checked(workloads, rows, partial(run, rounds=5)) if options.check else kept(workloads, rows, options)
+    code = checked(workloads, rows, partial(run, rounds=5)) if options.check else kept(workloads, rows, options)
+    return 1 if any(row.error for row in rows) else code
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -110,7 +110,7 @@ async def deferred(system: Any, *, few: int = 10, many: int = 500, steps: int = 
             )
             for count, length in sizes
         ]
-        laps = [[await cost_of_run(system, loop) for loop in loops] for _ in range(16)]
+        laps = [[await cost_of_run(system, loop) for loop in loops] for _ in range(9)]
     costs = dict(zip(sizes, map(min, zip(*laps[1:], strict=True)), strict=True))
     step_few, step_many = [(costs[count, steps + 1] - costs[count, 1]) / steps for count in (few, many)]
     run_few, run_many = [costs[count, 1] for count in (few, many)]

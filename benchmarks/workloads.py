@@ -252,6 +252,7 @@ WORKLOADS = (
         title="500 MCP tools behind the search, each",
         function="sessions.deferred",
         systems=("ours",),
+        seconds=300,
         metrics=(
             Metric(key="step_us_tool", unit="µs CPU a step", target=0.2, is_absolute=True, is_stable=False),
             Metric(key="run_us_tool", unit="µs CPU a run", is_absolute=True, is_stable=False),
