@@ -641,6 +641,15 @@ def test_a_journal_of_a_stranger_is_passed_over(tmp_path: Path, monkeypatch: pyt
     assert default_path() == tmp_path / "mine" / ".glm-agent" / "journal.db"
 
 
+def test_who_has_no_home_and_may_write_nowhere_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GLM_AGENT_HOME", "HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 987_654)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(JournalError, match="no home; set GLM_AGENT_HOME"):
+        default_path()
+
+
 def test_a_newer_schema_is_refused_with_what_to_do(journal: Journal) -> None:
     written(journal)
     with sqlite3.connect(journal.path) as connection:

@@ -34,6 +34,7 @@ from glm_agent.durable.shared import SharedResults
 from glm_agent.durable.summaries import setup_of, summary_of
 from glm_agent.errors import ConfigurationError, JournalError
 from glm_agent.journal import inbox, records, spilled
+from glm_agent.journal.database import users_folder
 from glm_agent.journal.inbox import Left
 from glm_agent.journal.kept import KeptSessions
 from glm_agent.journal.records import StoredRecord
@@ -264,6 +265,4 @@ class DatabaseSessions(KeptSessions):
 
 def _local_folder(address: Address) -> Path:
     """Of a database on a server: in the user's data folder, by the database's name."""
-    from platformdirs import user_data_path
-
-    return user_data_path("glm-agent") / "databases" / hashlib.sha256(address.shown.encode()).hexdigest()[:16]
+    return users_folder() / "databases" / hashlib.sha256(address.shown.encode()).hexdigest()[:16]

@@ -82,9 +82,23 @@ def default_path() -> Path:
             return path
     if os.access(here, os.W_OK):
         return here / FOLDER_NAME / FILE_NAME
+    return users_folder() / FILE_NAME
+
+
+def users_folder() -> Path:
+    """Where a user's data is kept.
+
+    Raises ``JournalError`` where the user has no home, as in containers that run under a number alone.
+    """
     from platformdirs import user_data_path
 
-    return user_data_path("glm-agent") / FILE_NAME
+    try:
+        return user_data_path("glm-agent")
+    except RuntimeError as error:
+        raise JournalError(
+            "there is no place for sessions: this user has no home; "
+            "set GLM_AGENT_HOME or HOME to a folder, or work in one that can be written"
+        ) from error
 
 
 def _here() -> Path:
