@@ -17,6 +17,9 @@ def test_that_fails_once():
     seen.touch()
     assert was
 """
+SKIPPED = ONCE.replace("seen.touch()", "seen.touch()\n    if was: pytest.skip()").replace(
+    "from", "import pytest\nfrom", 1
+)
 NEVER = "def test_that_is_wrong():\n    assert False\n"
 
 
@@ -56,6 +59,10 @@ def test_what_is_wrong_fails_again_and_many_failures_are_not_tried_again(
     assert "Once more" in capfd.readouterr().out
     assert run(tmp_path, {f"wrong{n}": NEVER for n in range(4)}) == 1
     assert "Once more" not in capfd.readouterr().out
+
+
+def test_what_is_skipped_the_second_time_has_not_passed(tmp_path: Path) -> None:
+    assert run(tmp_path, {"once": ONCE, "skipped": SKIPPED}) == 1
 
 
 def test_what_cannot_be_collected_is_no_test_that_failed(tmp_path: Path) -> None:
