@@ -180,6 +180,21 @@ async def test_an_intent_is_kept_off_the_event_loop(journal: Journal) -> None:
     assert threads[0] == threading.get_ident() != threads[1]
 
 
+@pytest.mark.parametrize(("seconds", "stays"), [(0.0004, True), (0.02, False)])
+async def test_where_the_disk_was_quick_the_last_time_an_intent_stays_on_the_event_loop(
+    journal: Journal, seconds: float, stays: bool
+) -> None:
+    threads: list[int] = []
+    with journal.open("s1") as session:
+        session.keep(intent("k"))
+        assert 0 < journal._database._synced_in < 60, "each tells how quick the disk is"
+        journal._database._synced_in = seconds
+        keep = session.keep
+        session.keep = lambda record: threads.append(threading.get_ident()) or keep(record)
+        await kept(session, intent("l"))
+    assert (threads == [threading.get_ident()]) is stays
+
+
 @both_loops
 async def test_an_answer_that_is_there_is_kept_although_the_run_is_cancelled(journal: Journal) -> None:
     with journal.open("s1") as session:

@@ -119,8 +119,10 @@ class Session(Closing):
 
     async def _keep(self, record: Record) -> Record:
         """``keep``, in a worker thread where it may take long enough to hold up the event loop."""
-        # A fact is committed in microseconds; an intent waits for the disk, and so does who comes meanwhile.
-        if not isinstance(record, Intent) and not self._is_keeping and not self._database.is_busy:
+        # A fact is committed in microseconds; an intent waits for the disk, and so does who comes meanwhile. Where the
+        # disk was quick the last time, the change of threads would take nearly as long as the disk.
+        is_quick = self._database.syncs_quickly or not isinstance(record, Intent)
+        if is_quick and not self._is_keeping and not self._database.is_busy:
             return self.keep(record)
         self._threads = self._threads or anyio.CapacityLimiter(1)
         # Shielded: an answer that is there is kept, also when the run is cancelled at this moment.
