@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from dbos import DBOS
 from sqlalchemy import event
 
 from glm_agent import Agent
@@ -110,6 +111,24 @@ def test_steps_of_one_moment_are_kept_together(url: str, held: tuple[Database, O
     assert seen == ["INSERT"]
     with sessions_in(url) as store:
         assert [fact.text for fact in store.facts("one") if isinstance(fact, UserMessage)] == ["2", "3", "4"]
+
+
+def test_a_row_of_ours_says_what_one_of_the_engine_says(url: str, held: tuple[Database, Owned]) -> None:
+    database, owned = held
+    engine = engines.current()
+    assert engine is not None
+    keep(database, owned, [Step(70, "ours", '{"a":1}')])
+    engine.attached["one/1"].context.run(DBOS.run_step, {"name": "theirs"}, lambda: {"a": 1})
+    schema = "" if database.address.path else "dbos."
+    with database.engine.connect() as connection:
+        found = connection.execute(
+            sa.text(f"SELECT * FROM {schema}operation_outputs WHERE function_name IN ('ours', 'theirs')")
+        )
+        written = {row["function_name"]: dict(row) for row in found.mappings()}
+    times = {"function_id", "function_name", "started_at_epoch_ms", "completed_at_epoch_ms", "retention_timestamp"}
+    ours, theirs = ({k: v for k, v in written[name].items() if k not in times} for name in ("ours", "theirs"))
+    assert ours == theirs
+    assert {k for k in times if written["ours"][k] is None} == {k for k in times if written["theirs"][k] is None}
 
 
 def test_of_a_run_that_another_process_has_no_step_is_kept(url: str, held: tuple[Database, Owned]) -> None:
